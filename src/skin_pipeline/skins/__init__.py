@@ -1,0 +1,1 @@
+"""Skins: drawing them, and (from later on) reading, composing and writing their packages."""
