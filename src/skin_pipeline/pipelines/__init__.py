@@ -1,0 +1,1 @@
+"""Kedro pipelines: plain functions as nodes, and how datasets run through them."""
