@@ -1,0 +1,33 @@
+"""The inference pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from skin_pipeline.pipelines.inference.nodes import generate_skins, render_gallery
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline from a trained ControlNet to generated skins and their gallery."""
+    return Pipeline(
+        [
+            Node(
+                generate_skins,
+                inputs={
+                    "controlnet_weights": "controlnet_weights",
+                    "train_dataset": "train_dataset",
+                    "parameters": "params:inference",
+                },
+                outputs="generated_skins",
+                name="generate_skins",
+            ),
+            Node(
+                render_gallery,
+                inputs={
+                    "generated_skins": "generated_skins",
+                    "train_dataset": "train_dataset",
+                    "parameters": "params:gallery",
+                },
+                outputs="gallery",
+                name="render_gallery",
+            ),
+        ]
+    )

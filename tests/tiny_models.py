@@ -1,0 +1,80 @@
+"""A small SDXL pipeline folder with random weights, and a training set that fits it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, StableDiffusionXLPipeline
+from PIL import Image
+
+from skin_pipeline.embedded.architecture import (
+    build_autoencoder,
+    build_scheduler,
+    build_text_encoders,
+    build_tokenizer,
+    build_unet,
+)
+
+LATENT_CHANNELS = 4
+CAPTIONS = ("a keyboard skin of pink keys", "a keyboard skin of blue keys", '粉色键盘, writing "空格"')
+
+
+def save_tiny_pipeline(folder: Path, prediction_type: str = "v_prediction", seed: int = 0) -> Path:
+    """Save a random pipeline of SDXL's classes: two UNet levels of 32 and 64 channels, f = 8."""
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer(CAPTIONS * 4, 600)
+    text_encoder, text_encoder_2 = build_text_encoders(len(tokenizer), (32, 64))
+    scheduler = build_scheduler()
+    if prediction_type == "epsilon":  # SDXL's own schedule, which ends above zero signal
+        scheduler = DDPMScheduler.from_config(
+            scheduler.config,
+            prediction_type="epsilon",
+            rescale_betas_zero_snr=False,
+            timestep_spacing="leading",
+        )
+    pipeline = StableDiffusionXLPipeline(
+        vae=build_autoencoder((8, 16, 16, 16), LATENT_CHANNELS, 64),
+        text_encoder=text_encoder,
+        text_encoder_2=text_encoder_2,
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=build_unet((32, 64), LATENT_CHANNELS, 96, 8),
+        scheduler=scheduler,
+        force_zeros_for_empty_prompt=prediction_type == "epsilon",
+        add_watermarker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def save_training_set(folder: Path, num_train: int = 7, num_validation: int = 3, size_px: int = 64) -> Path:
+    """Save a training set of coloured noise in the published form."""
+    rng = np.random.default_rng(0)
+    for part in ("images", "conditioning_images"):
+        (folder / part).mkdir(parents=True)
+    rows = [
+        _save_pair(folder, f"demo__skin_{i:04d}", i, rng, size_px) for i in range(num_train + num_validation)
+    ]
+    for split, some in (("train", rows[:num_train]), ("validation", rows[num_train:])):
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in some)
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def _save_pair(
+    folder: Path, name: str, number: int, rng: np.random.Generator, size_px: int
+) -> dict[str, object]:
+    for part in ("images", "conditioning_images"):
+        pixels = (
+            rng.integers(0, 256, (size_px // 8, size_px // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+        )
+        Image.fromarray(pixels).save(folder / part / f"{name}.png")
+    return {
+        "text": CAPTIONS[number % len(CAPTIONS)],
+        "image": f"images/{name}.png",
+        "conditioning_image": f"conditioning_images/{name}.png",
+        "box": [[[4.0, 4.0], [20.0, 4.0], [20.0, 12.0], [4.0, 12.0]]],
+        "skin": name.replace("__", "/"),
+        "conditioning": "per_skin",
+    }
