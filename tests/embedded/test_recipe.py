@@ -19,6 +19,7 @@ DRAWINGS = DrawingParameters(num_skins=36, resolution_px=128, drawn_size_px=(192
 AUTOENCODER = AutoencoderParameters(block_out_channels=(16, 48, 48, 48), decoder_steps=30)
 DENOISER = DenoiserParameters(
     block_out_channels=(32, 32),
+    text_pretraining_steps=3,
     crop_px=64,
     crop_steps=2,
     crop_batch_size=2,

@@ -9,9 +9,9 @@ also draws alone.
 First on crops, whose place in the picture SDXL's crop coordinates tell, then on whole pictures: a crop teaches
 strokes, borders and surfaces for a quarter of the price, and whole pictures add what is global.
 
-The loss is the v-prediction error, weighted by 1 - alpha_bar for most of the training: that is the error of the
-estimated picture x0, which puts the effort where the structure of a keyboard is decided; the plain v-loss of
-the last part cleans the surfaces.
+The loss is the v-prediction error, at first weighted by 1 - alpha_bar: that is the error of the estimated picture
+x0, which puts the effort where the structure of a keyboard is decided. The plain v-loss of the rest cleans the
+surfaces, since it alone teaches to remove the last, small noise.
 """
 
 import json
@@ -39,6 +39,7 @@ from skin_pipeline.embedded.architecture import (
 from skin_pipeline.embedded.autoencoder import load_pictures
 from skin_pipeline.embedded.parameters import DenoiserParameters
 from skin_pipeline.embedded.snapshots import load_snapshot, save_snapshot
+from skin_pipeline.embedded.text_pretraining import coarse_latents, pretrain_text_encoders
 from skin_pipeline.skins.drawn import vocabulary
 
 logger = logging.getLogger(__name__)
@@ -175,7 +176,17 @@ def train_denoiser(drawings: Path, encoder: Path, parameters: DenoiserParameters
     average = [parameter.detach().clone() for parameter in model.parameters()]
     parts = {"model": model, "optimizer": optimizer}
     step = load_snapshot(work / "denoiser.pt", parts, average)
-    plain_start = parameters.num_steps - round(parameters.whole_steps * parameters.plain_loss_share)
+    if step == 0 and parameters.text_pretraining_steps:
+        coarse = coarse_latents(data.pictures, data.encode, data.scaling_factor)
+        pretrain_text_encoders(
+            model.text_encoder,
+            model.text_encoder_2,
+            data.tokens,
+            coarse,
+            parameters.text_pretraining_steps,
+            parameters.seed,
+        )
+        average = [parameter.detach().clone() for parameter in model.parameters()]
     recent: deque[float] = deque(maxlen=100)
     started, start_step = time.monotonic(), step
 
@@ -190,7 +201,7 @@ def train_denoiser(drawings: Path, encoder: Path, parameters: DenoiserParameters
             prediction = model(noisy_latents, batch.timesteps, batch.tokens, batch.control, batch.time_ids)
         error = F.mse_loss(prediction.float(), velocity, reduction="none")
         loss = error * batch.weights
-        if step < plain_start:
+        if step < parameters.x0_loss_steps:
             loss = loss * ((1 - alphas_cumprod[batch.timesteps]) / MEAN_X0_WEIGHT)[:, None, None, None]
         optimizer.zero_grad()
         loss.mean().backward()

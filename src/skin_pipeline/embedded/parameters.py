@@ -57,19 +57,21 @@ class DenoiserParameters(Parameters):
     """Hidden sizes of the two text encoders; their sum is the cross-attention dimension."""
     vocabulary_size: Annotated[int, Field(ge=400)] = 1200
     """Tokens of the byte-level BPE tokenizer."""
+    text_pretraining_steps: Annotated[int, Field(ge=0)] = 3000
+    """Steps in which the text encoders alone learn to predict coarse pictures, before everything else."""
     crop_px: Annotated[int, Field(ge=64, multiple_of=64)] = 256
     """Side of the crops of the first phase in pixels; SDXL's crop coordinates tell the model where they lie."""
-    crop_steps: Count = 4000
+    crop_steps: Count = 3000
     """Optimizer steps on crops, at a constant learning rate."""
     crop_batch_size: Count = 8
-    whole_steps: Count = 1600
+    whole_steps: Count = 1400
     """Optimizer steps on whole pictures, in which the learning rate falls to zero."""
     whole_batch_size: Count = 3
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warmup_steps: Count = 50
-    plain_loss_share: Share = 0.5
-    """Share of ``whole_steps``, at their end, with the plain v-loss; before it the loss is weighted by
-    1 - alpha_bar, the weight of an error in x0."""
+    x0_loss_steps: Annotated[int, Field(ge=0)] = 2000
+    """Steps at the beginning in which the loss is weighted by 1 - alpha_bar, the weight of an error in x0;
+    after them it is the plain v-loss."""
     ema_decay: Share = 0.998
     caption_dropout: Share = 0.1
     control_dropout: Share = 0.15

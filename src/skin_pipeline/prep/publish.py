@@ -1,0 +1,519 @@
+"""Publish prepared skins as a training set that ``datasets.load_dataset(folder)`` reads without any script.
+
+The folder::
+
+    README.md                    dataset card; its YAML tells the datasets library which file is which split
+    train.jsonl                  a row a skin: text, image, conditioning_image, box, skin, conditioning
+    validation.jsonl             the same for held-out skins
+    train_metadata.parquet       the rows once more, as the library wants them to decode both pictures
+    validation_metadata.parquet
+    images/                      RGB PNG, one a skin
+    conditioning_images/         RGB PNG, one a skin, or a single shared one
+
+In a row, ``text`` is the caption followed by the legends, ``…, writing "前往", "空格"``, and ``box`` holds
+one quad for each quoted legend, in the same order, in the picture's pixels.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, InputError
+from skin_pipeline.geometry import Size, as_quads, clip_quads, quads_inside
+from skin_pipeline.items import FolderPlan, Item, Items, encode_png, json_digest, source_digest
+from skin_pipeline.prep.duplicates import near_duplicate_groups
+from skin_pipeline.schemas import Parameters
+
+ConditioningMode = Literal["shared", "per_skin", "glyph"]
+
+SPLITS = ("train", "validation")
+FRAME_TOLERANCE_PX = 1.0
+"""How far a legend's quad may lie outside the picture (detectors round outwards); it is then moved inside."""
+
+_LEGENDS_AT_END = re.compile(r', writing ((?:"[^"]*")(?:, "[^"]*")*)$')
+
+
+class DatasetParameters(Parameters):
+    """What is published, and how it is divided."""
+
+    conditioning: ConditioningMode = "per_skin"
+    """``per_skin``: each skin's own edges. ``shared``: the reference skin's edges for all. ``glyph``: edges
+    with the legends rendered into them."""
+
+    reference_skin: str | None = None
+    """Id of the skin whose edges are shared, here and by ``glyphs.background: shared``; null: the first."""
+
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the skins that is held out. Above 0 at least one skin is."""
+
+    seed: int = 0
+    """Chooses which skins are held out."""
+
+    min_confidence: float = Field(default=0.98, ge=0, le=1)
+    """Strings read with more confidence than this become legends. With ``glyph`` the strings that were
+    rendered are the legends, so ``glyphs.min_confidence`` counts instead."""
+
+    near_duplicate_bits: int = Field(default=3, ge=0, le=16)
+    """Skins whose perceptual hashes differ in so many of 64 bits, or fewer, stay on one side of the split."""
+
+
+@dataclass(frozen=True)
+class DatasetSources:
+    """What the stages made, joined here by id."""
+
+    screened_skins: Items
+    resized_skins: Items
+    edge_maps: Items
+    captions: Items
+    text_boxes: Items
+    glyph_maps: Items
+
+    def used(self, mode: ConditioningMode) -> dict[str, Items]:
+        """Return the items that a conditioning mode uses, by name."""
+        left_aside = "edge_maps" if mode == "glyph" else "glyph_maps"
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != left_aside}
+
+    def ids(self, mode: ConditioningMode) -> list[str]:
+        """List the skins that came through every stage that the conditioning mode needs of each skin."""
+        needed = self.used(mode)
+        if mode == "shared":
+            del needed["edge_maps"]
+        first, *others = needed.values()
+        return [item_id for item_id in first if all(item_id in other for other in others)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the manifest; the fields are its columns."""
+
+    text: str
+    image: str
+    conditioning_image: str
+    box: list[list[list[float]]]
+    skin: str
+    conditioning: str
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A string and its quad in the resized skin, (4, 2) as nested lists."""
+
+    text: str
+    quad: list[list[float]]
+
+
+def plan_dataset(sources: DatasetSources, parameters: DatasetParameters) -> FolderPlan:
+    """Plan the published folder; it is written anew only when something that it is made from has changed."""
+    contents = {name: items.digest for name, items in sources.used(parameters.conditioning).items()}
+    modules = {module: source_digest(module) for module in (__name__, near_duplicate_groups.__module__)}
+    key = json_digest([contents, parameters.model_dump(mode="json"), modules])
+    return FolderPlan(partial(write_dataset, sources=sources, parameters=parameters), key)
+
+
+def write_dataset(folder: Path, sources: DatasetSources, parameters: DatasetParameters) -> None:
+    """Fill an empty folder with the published training set, and check it.
+
+    Args:
+        folder: An existing, empty folder.
+        sources: Items of all stages.
+        parameters: What to publish.
+
+    Raises:
+        IncompleteDatasetError: No skin came through all stages, or a published file is missing or wrong.
+        ConfigurationError: The parameters cannot be met by these skins.
+    """
+    ids = sources.ids(parameters.conditioning)
+    if not ids:
+        raise IncompleteDatasetError(
+            "No skin came through all stages, so there is nothing to publish. rejected.jsonl says why each "
+            "was left out."
+        )
+    _refuse_equal_file_names(ids)
+    hashes = {item_id: sources.screened_skins[item_id].record["phash"] for item_id in ids}
+    held_out = choose_validation(hashes, parameters)
+    control_images = _write_conditioning_images(folder, ids, sources, parameters)
+    _copy_images(folder, ids, sources)
+    left_out: Counter[str] = Counter()
+    rows = [_row(item_id, control_images[item_id], sources, parameters, left_out) for item_id in ids]
+    splits = {
+        "train": [row for row in rows if row.skin not in held_out],
+        "validation": [row for row in rows if row.skin in held_out],
+    }
+    for split, split_rows in splits.items():
+        _write_manifests(folder, split, split_rows)
+    _write_card(folder, splits, parameters, left_out)
+    check_dataset(folder, hashes, parameters.near_duplicate_bits)
+
+
+# --- rows ---------------------------------------------------------------------------------------------
+
+
+def file_name(item_id: str) -> str:
+    """Return the name of a skin's published files: ``demo/skin_1`` -> ``demo__skin_1.png``."""
+    return item_id.replace("/", "__") + ".png"
+
+
+def _refuse_equal_file_names(ids: Iterable[str]) -> None:
+    owners: dict[str, str] = {}
+    for item_id in ids:
+        owner = owners.setdefault(file_name(item_id), item_id)
+        if owner != item_id:
+            raise InputError(
+                f"Skins '{owner}' and '{item_id}' would both be {file_name(item_id)}. Rename one of them."
+            )
+
+
+def join_legends(caption: str, legends: Sequence[str]) -> str:
+    """Append quoted legends to a caption: ``…, writing "前往", "空格"``."""
+    if not legends:
+        return caption
+    return f"{caption}, writing " + ", ".join(f'"{legend}"' for legend in legends)
+
+
+def split_legends(text: str) -> tuple[str, list[str]]:
+    """Undo :func:`join_legends`: return the caption and the legends, in the order of the row's quads."""
+    found = _LEGENDS_AT_END.search(text)
+    if found is None:
+        return text, []
+    return text[: found.start()], re.findall(r'"([^"]*)"', found[1])
+
+
+def _row(
+    item_id: str,
+    control_image: str,
+    sources: DatasetSources,
+    parameters: DatasetParameters,
+    left_out: Counter[str],
+) -> Row:
+    width, height = sources.resized_skins[item_id].record["size_px"]
+    found = _legends(item_id, sources, parameters)
+    legends = list(_publishable(found, (width, height), left_out))
+    caption = sources.captions[item_id].record["caption"]
+    return Row(
+        text=join_legends(caption, [legend.text for legend in legends]),
+        image=f"images/{file_name(item_id)}",
+        conditioning_image=control_image,
+        box=[legend.quad for legend in legends],
+        skin=item_id,
+        conditioning=parameters.conditioning,
+    )
+
+
+def _legends(item_id: str, sources: DatasetSources, parameters: DatasetParameters) -> list[Legend]:
+    if parameters.conditioning == "glyph":
+        rendered = sources.glyph_maps[item_id].record["rendered"]
+        return [Legend(glyph["text"], glyph["quad"]) for glyph in rendered]
+    boxes = sources.text_boxes[item_id].record["boxes"]
+    least = parameters.min_confidence
+    return [Legend(box["text"], box["quad"]) for box in boxes if box["confidence"] > least]
+
+
+def _publishable(legends: Iterable[Legend], size: Size, left_out: Counter[str]) -> Iterator[Legend]:
+    """Yield the legends that a row can state, and count the others by reason."""
+    for legend in legends:
+        if not legend.text.strip():
+            left_out["empty"] += 1
+        elif '"' in legend.text:
+            left_out["with a quotation mark"] += 1
+        elif not quads_inside(legend.quad, size, FRAME_TOLERANCE_PX).all():
+            left_out["cut off by the frame"] += 1
+        else:
+            yield Legend(legend.text, clip_quads(legend.quad, size)[0].round(2).tolist())
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def _copy_images(folder: Path, ids: Iterable[str], sources: DatasetSources) -> None:
+    (folder / "images").mkdir()
+    for item_id in ids:
+        path = sources.resized_skins[item_id].path
+        assert path is not None, "a resized skin has a picture"
+        shutil.copyfile(path, folder / "images" / file_name(item_id))
+
+
+def _write_conditioning_images(
+    folder: Path, ids: Sequence[str], sources: DatasetSources, parameters: DatasetParameters
+) -> dict[str, str]:
+    """Write the conditioning images as RGB; return the published path by skin."""
+    (folder / "conditioning_images").mkdir()
+    if parameters.conditioning == "shared":
+        reference = choose_reference(sources.edge_maps, parameters.reference_skin)
+        return dict.fromkeys(ids, _write_conditioning_image(folder, reference))
+    items = sources.glyph_maps if parameters.conditioning == "glyph" else sources.edge_maps
+    return {item_id: _write_conditioning_image(folder, items[item_id]) for item_id in ids}
+
+
+def _write_conditioning_image(folder: Path, item: Item) -> str:
+    published = f"conditioning_images/{file_name(item.id)}"
+    pixels = cv2.cvtColor(item.load_image(), cv2.COLOR_GRAY2RGB)
+    (folder / published).write_bytes(encode_png(pixels))
+    return published
+
+
+def choose_reference(edge_maps: Items, reference_skin: str | None) -> Item:
+    """Return the edges that all skins share.
+
+    Args:
+        edge_maps: Edges by skin.
+        reference_skin: Id of the skin, or None for the first.
+
+    Raises:
+        ConfigurationError: There is no such skin among those that were traced.
+    """
+    wanted = next(iter(edge_maps), None) if reference_skin is None else reference_skin
+    if wanted is None or wanted not in edge_maps:
+        some_ids = ", ".join(map(repr, list(edge_maps)[:3]))
+        raise ConfigurationError(
+            f"dataset.reference_skin is {reference_skin!r}, which is not among the {len(edge_maps)} skins "
+            f"with edges. Name one by its id, the path in the raw folder without suffix ({some_ids} …)."
+        )
+    return edge_maps[wanted]
+
+
+def shared_edges(edge_maps: Items, reference_skin: str | None) -> Items:
+    """Give every skin the reference skin's edges; see :func:`choose_reference`."""
+    reference = choose_reference(edge_maps, reference_skin)
+    return Items(replace(reference, id=item_id) for item_id in edge_maps)
+
+
+def _write_manifests(folder: Path, split: str, rows: Sequence[Row]) -> None:
+    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
+    (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+    if rows:
+        _write_metadata(folder / f"{split}_metadata.parquet", rows)
+
+
+def _write_metadata(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows for the library's folder loader, which decodes the columns named ``*_file_name``.
+
+    Parquet states its types; from JSON the loader would guess those of ``box``, and fail if no row has any.
+    """
+    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - heavy, and needed here only
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    quads = pa.list_(pa.list_(pa.list_(pa.float64())))
+    columns = [
+        *((name, pa.string()) for name in ("text", "image_file_name", "conditioning_image_file_name")),
+        ("box", quads),
+        *((name, pa.string()) for name in ("skin", "conditioning")),
+    ]
+    named = {"image": "image_file_name", "conditioning_image": "conditioning_image_file_name"}
+    records = [{named.get(name, name): value for name, value in asdict(row).items()} for row in rows]
+    pq.write_table(pa.Table.from_pylist(records, schema=pa.schema(columns)), path)
+
+
+_CARD = """\
+---
+pretty_name: Keyboard skins
+task_categories:
+- text-to-image
+tags:
+- controlnet
+- keyboard-skins
+configs:
+- config_name: default
+  metadata_filenames:
+{metadata_filenames}
+  data_files:
+{data_files}
+---
+
+# Keyboard skins for ControlNet training
+
+{num_train} skins to train on and {num_validation} held out, {width} x {height} pixels each. Skins that are
+nearly the same (perceptual hashes within {near_duplicate_bits} of 64 bits) are on one side of the split.
+
+```python
+from datasets import load_dataset
+
+skins = load_dataset("path/of/this/folder")
+```
+
+| column | holds |
+|---|---|
+| `text` | caption, then the legends that can be read in the picture: `…, writing "前往", "空格"` |
+| `image` | the skin, RGB |
+| `conditioning_image` | {conditioning}, RGB, of the same size |
+| `box` | a quad for each quoted legend, in order: corners (x, y) in pixels, clockwise from the top left |
+| `skin` | the skin's id: its path in the raw folder, without suffix |
+| `conditioning` | `{mode}` |
+
+`train.jsonl` and `validation.jsonl` hold the same rows, with paths in place of pictures.
+
+Legends: {num_legends} in all. {left_out}
+"""
+
+_CONDITIONING_IN_WORDS = {
+    "per_skin": "the skin's own edges (Canny)",
+    "shared": "the edges (Canny) of one reference skin, the same for all rows",
+    "glyph": "edges (Canny) with the legends rendered into them",
+}
+
+
+def _write_card(
+    folder: Path, splits: Mapping[str, Sequence[Row]], parameters: DatasetParameters, left_out: Counter[str]
+) -> None:
+    present = [split for split, rows in splits.items() if rows]
+    data_files = [
+        f"  - split: {split}\n    path: [{split}_metadata.parquet, images/*.png, conditioning_images/*.png]"
+        for split in present
+    ]
+    rows = [row for split_rows in splits.values() for row in split_rows]
+    width, height = _picture_size(folder / rows[0].image)
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+    card = _CARD.format(
+        metadata_filenames="\n".join(f"  - {split}_metadata.parquet" for split in present),
+        data_files="\n".join(data_files),
+        num_train=len(splits["train"]),
+        num_validation=len(splits["validation"]),
+        width=width,
+        height=height,
+        near_duplicate_bits=parameters.near_duplicate_bits,
+        conditioning=_CONDITIONING_IN_WORDS[parameters.conditioning],
+        mode=parameters.conditioning,
+        num_legends=sum(len(row.box) for row in rows),
+        left_out=f"Left out: {counts}." if counts else "None was left out.",
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+# --- split --------------------------------------------------------------------------------------------
+
+
+def choose_validation(hashes: Mapping[str, str], parameters: DatasetParameters) -> set[str]:
+    """Choose which skins are held out; near-duplicates stay together.
+
+    Groups are ranked by a digest of the seed and their first id, so that one skin more moves few others.
+
+    Args:
+        hashes: Perceptual hash by id.
+        parameters: Share, seed and what counts as a near-duplicate.
+
+    Returns:
+        Ids, ``validation_share`` of all as nearly as whole groups allow; one group at least, never all.
+
+    Raises:
+        ConfigurationError: Something is to be held out, but all skins belong to one group.
+    """
+    if parameters.validation_share == 0:
+        return set()
+    groups = near_duplicate_groups(hashes, parameters.near_duplicate_bits)
+    if len(groups) == 1:
+        raise ConfigurationError(
+            f"dataset.validation_share is {parameters.validation_share}, but nothing can be held out: the "
+            f"{len(hashes)} skins that are left count as near-duplicates of each other (or are just one). "
+            "Bring other skins, lower dataset.near_duplicate_bits, or set dataset.validation_share to 0."
+        )
+    ranked = sorted(
+        groups, key=lambda group: hashlib.sha256(f"{parameters.seed}/{group[0]}".encode()).digest()
+    )
+    wanted = max(1, round(parameters.validation_share * len(hashes)))
+    held_out: set[str] = set()
+    for group in ranked[:-1]:  # the last is for training, whatever the share
+        if len(held_out) + len(group) <= wanted:
+            held_out.update(group)
+    return held_out or set(sorted(ranked, key=len)[0])
+
+
+# --- check --------------------------------------------------------------------------------------------
+
+
+def check_dataset(folder: Path, hashes: Mapping[str, str], near_duplicate_bits: int) -> None:
+    """Check a published folder as a reader would meet it.
+
+    Args:
+        folder: Has the layout that this module's docstring shows.
+        hashes: Perceptual hash by skin.
+        near_duplicate_bits: What counts as a near-duplicate.
+
+    Raises:
+        IncompleteDatasetError: There are no training rows, a file is missing, unlisted or not RGB, the
+            pictures of a row differ in size, its quads do not match its legends or lie outside, or
+            near-duplicates are on both sides of the split.
+    """
+    rows = {split: _read_rows(folder / f"{split}.jsonl") for split in SPLITS}
+    if not rows["train"]:
+        raise IncompleteDatasetError(
+            "train.jsonl has no rows. Lower dataset.validation_share or bring more skins."
+        )
+    for split_rows in rows.values():
+        for row in split_rows:
+            _check_row(folder, row)
+    _check_nothing_unlisted(folder, [row for split_rows in rows.values() for row in split_rows])
+    _check_split(rows, hashes, near_duplicate_bits)
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _check_row(folder: Path, row: Mapping[str, Any]) -> None:
+    skin = row["skin"]
+    size, control_size = (_picture_size(folder / row[column]) for column in ("image", "conditioning_image"))
+    if size != control_size:
+        raise IncompleteDatasetError(
+            f"Skin '{skin}': the picture is {size} pixels and its conditioning image {control_size}; "
+            "they must be equal."
+        )
+    _, legends = split_legends(row["text"])
+    if len(legends) != len(row["box"]):
+        raise IncompleteDatasetError(
+            f"Skin '{skin}': {len(legends)} quoted legends and {len(row['box'])} quads; "
+            "each legend needs its own."
+        )
+    try:
+        inside = quads_inside(as_quads(row["box"]), size)
+    except InputError as exc:
+        raise IncompleteDatasetError(f"Skin '{skin}': {exc}") from exc
+    if not inside.all():
+        outside = legends[int(np.argmin(inside))]
+        raise IncompleteDatasetError(
+            f"Skin '{skin}': the quad of \"{outside}\" lies outside the picture of {size} pixels."
+        )
+
+
+def _picture_size(path: Path) -> Size:
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            if picture.mode != "RGB":
+                raise IncompleteDatasetError(
+                    f"{path.parent.name}/{path.name}: expected RGB, got {picture.mode}."
+                )
+            return picture.size
+    except OSError as exc:
+        raise IncompleteDatasetError(f"{path.parent.name}/{path.name} is missing or no PNG ({exc}).") from exc
+
+
+def _check_nothing_unlisted(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    listed = {row[column] for row in rows for column in ("image", "conditioning_image")}
+    found = {path.relative_to(folder).as_posix() for path in folder.glob("*images/*")}
+    if found - listed:
+        raise IncompleteDatasetError(
+            f"No row lists {sorted(found - listed)[0]} ({len(found - listed)} such files)."
+        )
+
+
+def _check_split(
+    rows: Mapping[str, Sequence[Mapping[str, Any]]], hashes: Mapping[str, str], bits: int
+) -> None:
+    split_by_skin = {row["skin"]: split for split in SPLITS for row in rows[split]}
+    for group in near_duplicate_groups({skin: hashes[skin] for skin in split_by_skin}, bits):
+        if len({split_by_skin[skin] for skin in group}) > 1:
+            raise IncompleteDatasetError(
+                f"Near-duplicates are on both sides of the split: {', '.join(map(repr, group[:4]))}. "
+                "The score on validation skins would be too good."
+            )
