@@ -22,8 +22,8 @@ def resolve_weights(name: str, option: str, marker: str = "model_index.json") ->
     Args:
         name: ``embedded``, ``embedded-canny``, a folder or a hub id.
         option: The full path of the parameter it came from, for the message.
-        marker: The file that every such folder has: ``model_index.json`` for a pipeline, ``config.json`` for
-            one model.
+        marker: The file that every such folder has: ``model_index.json`` for a pipeline, ``config.json``
+            for one model.
 
     Returns:
         An absolute folder for shipped and local weights, the unchanged id for a hub's.
@@ -47,8 +47,8 @@ def resolve_weights(name: str, option: str, marker: str = "model_index.json") ->
         )
     if not _HUB_ID.fullmatch(name) or name.startswith((".", "/", "~")):
         raise MissingWeightsError(
-            f"{option} is '{name}', which is no folder here and no hub id (owner/name). Expected 'embedded', an"
-            " existing folder or a hub id."
+            f"{option} is '{name}', which is no folder here and no hub id (owner/name). Expected 'embedded',"
+            " an existing folder or a hub id."
         )
     _check_hub(name, option, marker)
     return name

@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionXLControlNetPipeline, UniPCMultistepScheduler
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    StableDiffusionXLControlNetPipeline,
+    UniPCMultistepScheduler,
+)
 
 from skin_pipeline.embedded.analytic_encoder import linearise
 from skin_pipeline.embedded.architecture import build_tokenizer
@@ -100,7 +105,9 @@ def test_crops_of_pictures_edges_and_weights_are_of_one_place(drawings: Path, en
     )
     picture = torch.from_numpy(data.pictures[row].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     latents = data.scaling_factor * data.encode(picture)
-    assert torch.allclose(latents[0, :, top // 8 : top // 8 + 8, left // 8 : left // 8 + 8], batch.latents[0], atol=1e-4)
+    assert torch.allclose(
+        latents[0, :, top // 8 : top // 8 + 8, left // 8 : left // 8 + 8], batch.latents[0], atol=1e-4
+    )
 
 
 def _edges(packed: np.ndarray) -> torch.Tensor:
@@ -115,14 +122,18 @@ def test_interrupted_training_ends_where_the_uninterrupted_one_does(
     train_denoiser(drawings, encoder, DENOISER, tmp_path / "work2", tmp_path / "resumed")
     for part in ("unet", "controlnet", "text_encoder_2"):
         name = "model.safetensors" if part.startswith("text") else "diffusion_pytorch_model.safetensors"
-        assert (tmp_path / "whole" / part / name).read_bytes() == (tmp_path / "resumed" / part / name).read_bytes()
+        assert (tmp_path / "whole" / part / name).read_bytes() == (
+            tmp_path / "resumed" / part / name
+        ).read_bytes()
 
 
-def _train_until(parameters: DenoiserParameters, step: int, drawings: Path, encoder: Path, tmp_path: Path) -> None:
+def _train_until(
+    parameters: DenoiserParameters, step: int, drawings: Path, encoder: Path, tmp_path: Path
+) -> None:
     """Stop a training right after the snapshot of ``step``, as a kill would."""
     from skin_pipeline.embedded import denoiser
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     real = denoiser.save_snapshot
@@ -130,11 +141,11 @@ def _train_until(parameters: DenoiserParameters, step: int, drawings: Path, enco
     def save_and_die(path: Path, at: int, *rest: object) -> None:
         real(path, at, *rest)  # type: ignore[arg-type]
         if at == step:
-            raise Killed
+            raise KilledError
 
     denoiser.save_snapshot = save_and_die
     try:
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train_denoiser(drawings, encoder, parameters, tmp_path / "work2", tmp_path / "never")
     finally:
         denoiser.save_snapshot = real

@@ -14,6 +14,7 @@ Patches with legends get more weight in the covariance, so that the basis keeps 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -95,12 +96,14 @@ def _space_to_depth(cells: Tensor) -> Tensor:
     return blocks.reshape(n, 4 * c, h // 2, w // 2)
 
 
-def _set_strided(conv: nn.Conv2d, matrix: Tensor, bias: Tensor, in_channels: int) -> None:
+def _set_strided(conv: Any, matrix: Tensor, bias: Tensor, in_channels: int) -> None:
     """Make a 3x3 stride-2 convolution (padded right and below) apply ``matrix`` to blocks of 2x2 cells."""
     conv.weight.zero_()
     conv.bias.zero_()
     outputs = matrix.shape[0]
-    conv.weight[:outputs, :in_channels, 0:2, 0:2] = matrix.view(outputs, 2, 2, in_channels).permute(0, 3, 1, 2)
+    conv.weight[:outputs, :in_channels, 0:2, 0:2] = matrix.view(outputs, 2, 2, in_channels).permute(
+        0, 3, 1, 2
+    )
     conv.bias[:outputs] = bias
 
 
@@ -109,7 +112,9 @@ def _principal_components(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (count, C) components, the (C,) mean and the (count,) variances, largest first."""
     rows = cells.permute(0, 2, 3, 1).reshape(-1, cells.shape[1]).double()
-    row_weights = torch.ones(len(rows), dtype=torch.double) if weights is None else weights.reshape(-1).double()
+    row_weights = (
+        torch.ones(len(rows), dtype=torch.double) if weights is None else weights.reshape(-1).double()
+    )
     row_weights = row_weights / row_weights.sum()
     mean = (rows * row_weights[:, None]).sum(0)
     centred = rows - mean
@@ -119,12 +124,14 @@ def _principal_components(
     return basis.float(), mean.float(), variances.float()
 
 
-def _neutralise_last_norm(encoder: nn.Module, third: nn.Conv2d, latents: int) -> None:
+def _neutralise_last_norm(encoder: Any, third: Any, latents: int) -> None:
     """Fill the channels left with +K and -K, undo the normalisation, and subtract the pairs again."""
     channels = third.weight.shape[0]
     spare = (channels - 2 * latents) // 2
     if spare < 1:
-        raise ValueError(f"{latents} latents need at least {2 * latents + 2} channels, the encoder has {channels}.")
+        raise ValueError(
+            f"{latents} latents need at least {2 * latents + 2} channels, the encoder has {channels}."
+        )
     third.bias[2 * latents : 2 * latents + spare] = NEUTRALISER
     third.bias[2 * latents + spare : 2 * latents + 2 * spare] = -NEUTRALISER
     variance = (NEUTRALISER**2 * 2 * spare + 2 * latents) / channels

@@ -26,8 +26,8 @@ HINT_CHANNELS = (8, 16, 64, 128)
 def build_tokenizer(corpus: Iterable[str], vocabulary_size: int) -> CLIPTokenizer:
     """Train a byte-level BPE tokenizer in CLIP's form on ``corpus``; no string is unknown to it.
 
-    Chinese has no spaces, so plain BPE would learn whole phrases of the corpus as tokens; here its merges end at
-    characters. Training is our own because it must give the same tokenizer each time.
+    Chinese has no spaces, so plain BPE would learn whole phrases of the corpus as tokens; here its merges end
+    at characters. Training is our own because it must give the same tokenizer each time.
 
     Args:
         corpus: Captions in English and Chinese.
@@ -167,6 +167,7 @@ def build_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
     for module in controlnet.controlnet_cond_embedding.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            assert module.bias is not None
             nn.init.zeros_(module.bias)
     controlnet.controlnet_cond_embedding.to(memory_format=torch.channels_last)  # halves its time on a CPU
     with torch.no_grad():

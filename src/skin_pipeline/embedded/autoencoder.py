@@ -111,7 +111,9 @@ def _crops(pictures: np.ndarray, num_train: int, generator: torch.Generator) -> 
     side, size = pictures.shape[1], 8 * CROP_CELLS
     rows = torch.randint(0, num_train, (BATCH_SIZE,), generator=generator).tolist()
     corners = 8 * torch.randint(0, side // 8 - CROP_CELLS + 1, (BATCH_SIZE, 2), generator=generator)
-    crops = [pictures[i, y : y + size, x : x + size] for i, (y, x) in zip(rows, corners.tolist(), strict=True)]
+    crops = [
+        pictures[i, y : y + size, x : x + size] for i, (y, x) in zip(rows, corners.tolist(), strict=True)
+    ]
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -6,12 +6,12 @@ Why together: a UNet that has learned beside a control knows how to use one, and
 trains later on the frozen UNet learns in minutes. The control is dropped for some samples, so that the UNet
 also draws alone.
 
-First on crops, whose place in the picture SDXL's crop coordinates tell, then on whole pictures: a crop teaches
-strokes, borders and surfaces for a quarter of the price, and whole pictures add what is global.
+First on crops, whose place in the picture SDXL's crop coordinates tell, then on whole pictures: a crop
+teaches strokes, borders and surfaces for a quarter of the price, and whole pictures add what is global.
 
-The loss is the v-prediction error, at first weighted by 1 - alpha_bar: that is the error of the estimated picture
-x0, which puts the effort where the structure of a keyboard is decided. The plain v-loss of the rest cleans the
-surfaces, since it alone teaches to remove the last, small noise.
+The loss is the v-prediction error, at first weighted by 1 - alpha_bar: that is the error of the estimated
+picture x0, which puts the effort where the structure of a keyboard is decided. The plain v-loss of the rest
+cleans the surfaces, since it alone teaches to remove the last, small noise.
 """
 
 import json
@@ -38,7 +38,7 @@ from skin_pipeline.embedded.architecture import (
 )
 from skin_pipeline.embedded.autoencoder import load_pictures
 from skin_pipeline.embedded.parameters import DenoiserParameters
-from skin_pipeline.embedded.snapshots import load_snapshot, save_snapshot
+from skin_pipeline.embedded.snapshots import Stateful, load_snapshot, save_snapshot
 from skin_pipeline.embedded.text_pretraining import coarse_latents, pretrain_text_encoders
 from skin_pipeline.skins.drawn import vocabulary
 
@@ -88,9 +88,9 @@ class Denoiser(nn.Module):
             noisy_latents,
             timesteps,
             prompt_embeds,
-            controlnet_cond=control.clamp(min=0).expand(-1, 3, -1, -1).contiguous(
-                memory_format=torch.channels_last
-            ),
+            controlnet_cond=control.clamp(min=0)
+            .expand(-1, 3, -1, -1)
+            .contiguous(memory_format=torch.channels_last),
             added_cond_kwargs=conditions,
             return_dict=False,
         )
@@ -156,7 +156,9 @@ def make_tokenizer(drawings: Path, parameters: DenoiserParameters) -> CLIPTokeni
     return build_tokenizer([*corpus, *vocabulary()], parameters.vocabulary_size)
 
 
-def train_denoiser(drawings: Path, encoder: Path, parameters: DenoiserParameters, work: Path, folder: Path) -> None:
+def train_denoiser(
+    drawings: Path, encoder: Path, parameters: DenoiserParameters, work: Path, folder: Path
+) -> None:
     """Train and save the moving average of all parts into ``folder``; resumes from a snapshot in ``work``."""
     torch.set_num_threads(parameters.num_threads)
     torch.manual_seed(parameters.seed)
@@ -174,7 +176,7 @@ def train_denoiser(drawings: Path, encoder: Path, parameters: DenoiserParameters
         model.parameters(), parameters.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
     )
     average = [parameter.detach().clone() for parameter in model.parameters()]
-    parts = {"model": model, "optimizer": optimizer}
+    parts: dict[str, Stateful] = {"model": model, "optimizer": optimizer}
     step = load_snapshot(work / "denoiser.pt", parts, average)
     if step == 0 and parameters.text_pretraining_steps:
         coarse = coarse_latents(data.pictures, data.encode, data.scaling_factor)
@@ -217,7 +219,11 @@ def train_denoiser(drawings: Path, encoder: Path, parameters: DenoiserParameters
         if step % 50 == 0:
             rate = (step - start_step) / (time.monotonic() - started)
             logger.info(
-                "denoiser step %d of %d: v-loss %.4f, %.2f steps/s", step, parameters.num_steps, np.mean(recent), rate
+                "denoiser step %d of %d: v-loss %.4f, %.2f steps/s",
+                step,
+                parameters.num_steps,
+                np.mean(recent),
+                rate,
             )
         if step % parameters.snapshot_steps == 0 or step == parameters.num_steps:
             save_snapshot(work / "denoiser.pt", step, parts, average)
@@ -268,10 +274,13 @@ def draw_batch(data: TrainingSet, step: int, parameters: DenoiserParameters) -> 
         uniform(size, 1) < 0.5, torch.tensor(float(resolution)), low + (high - low) * uniform(size, 2)
     )
     target = torch.full((size, 2), float(side))
+    shift = parameters.timestep_shift if step < parameters.num_steps - parameters.uniform_steps else 1.0
+    strata = (torch.arange(size) + uniform(size)) / size
+    shifted = shift * strata / (1 + (shift - 1) * strata)
     return Batch(
         latents=latents,
         noise=torch.randn(latents.shape, generator=generator),
-        timesteps=((torch.arange(size) + uniform(size)) / size * 1000).long().clamp(0, 999),
+        timesteps=(shifted * 1000).long().clamp(0, 999),
         tokens=tokens,
         control=control,
         time_ids=torch.cat([original, corners.float(), target], dim=1),
@@ -296,6 +305,6 @@ def save_average(model: Denoiser, average: list[Tensor], tokenizer: CLIPTokenize
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), average, strict=True):
             parameter.copy_(value)
-    for name, part in model.named_children():
-        part.save_pretrained(folder / name)
+    for name in ("unet", "controlnet", "text_encoder", "text_encoder_2"):
+        getattr(model, name).save_pretrained(folder / name)
     tokenizer.save_pretrained(folder / "tokenizer")

@@ -67,8 +67,8 @@ def _legend_cells(skin: DrawnSkin, side: int) -> NDArray[np.uint8]:
 def training_captions(skin: DrawnSkin, seed: int) -> list[str]:
     """Return true captions of one skin in the forms a user's prompt may take.
 
-    Free descriptions in English and Chinese; the published form with prefix and suffix; and that form followed
-    by the legends, as rows of a training file have it.
+    Free descriptions in English and Chinese; the published form with prefix and suffix; and that form
+    followed by the legends, as rows of a training file have it.
     """
     english = [describe_style(skin.style, "en", variant) for variant in range(NUM_VARIANTS)]
     chinese = [describe_style(skin.style, "zh", variant) for variant in range(NUM_VARIANTS)]
@@ -96,7 +96,7 @@ def draw_training_skins(parameters: DrawingParameters, folder: Path) -> None:
     (folder / "captions.json").write_text(json.dumps(captions, ensure_ascii=False), encoding="utf-8")
 
 
-def _create(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+def _create(path: Path, shape: tuple[int, ...]) -> Any:
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 

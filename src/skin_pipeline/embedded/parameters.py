@@ -60,7 +60,7 @@ class DenoiserParameters(Parameters):
     text_pretraining_steps: Annotated[int, Field(ge=0)] = 3000
     """Steps in which the text encoders alone learn to predict coarse pictures, before everything else."""
     crop_px: Annotated[int, Field(ge=64, multiple_of=64)] = 256
-    """Side of the crops of the first phase in pixels; SDXL's crop coordinates tell the model where they lie."""
+    """Side of the crops of the first phase in pixels; SDXL's crop coordinates tell where they lie."""
     crop_steps: Count = 3000
     """Optimizer steps on crops, at a constant learning rate."""
     crop_batch_size: Count = 8
@@ -69,6 +69,11 @@ class DenoiserParameters(Parameters):
     whole_batch_size: Count = 3
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warmup_steps: Count = 50
+    timestep_shift: Annotated[float, Field(ge=1)] = 2.5
+    """How far timesteps are drawn towards noise, u -> s u / (1 + (s - 1) u) (Esser et al. 2024): a large
+    picture shows its colours through noise that hides its strokes, so they must be learned at more of it."""
+    uniform_steps: Annotated[int, Field(ge=0)] = 700
+    """Steps at the end that draw timesteps evenly."""
     x0_loss_steps: Annotated[int, Field(ge=0)] = 2000
     """Steps at the beginning in which the loss is weighted by 1 - alpha_bar, the weight of an error in x0;
     after them it is the plain v-loss."""

@@ -11,9 +11,11 @@ from torch import Tensor
 class Stateful(Protocol):
     """A module or an optimizer."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that :meth:`load_state_dict` needs."""
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take back what :meth:`state_dict` returned."""
 
 
 def save_snapshot(path: Path, step: int, parts: Mapping[str, Stateful], average: list[Tensor]) -> None:
@@ -26,7 +28,7 @@ def save_snapshot(path: Path, step: int, parts: Mapping[str, Stateful], average:
 
 
 def load_snapshot(path: Path, parts: Mapping[str, Stateful], average: list[Tensor]) -> int:
-    """Load what :func:`save_snapshot` wrote into ``parts`` and ``average``; return the step, 0 if there is none."""
+    """Load what :func:`save_snapshot` wrote into ``parts`` and ``average``; return its step or 0."""
     if not path.is_file():
         return 0
     snapshot = torch.load(path, weights_only=True)

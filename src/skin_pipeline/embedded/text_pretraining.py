@@ -2,10 +2,10 @@
 
 Shapes: B batch, L tokens, D prompt embedding, C latent channels; pictures are averaged to 8 x 8 cells.
 
-Freshly initialised text encoders say so little that a UNet of this size learns to do without them: it follows
-the control and invents the colours. So they first learn, by themselves and in minutes, to predict a picture's
-coarse latents from its caption, once from the token embeddings that cross-attention will read and once from the
-pooled embedding. The two small heads are thrown away.
+Freshly initialised text encoders say so little that a UNet of this size learns to do without them: it
+follows the control and invents the colours. So they first learn, by themselves and in minutes, to predict a
+picture's coarse latents from its caption, once from the token embeddings that cross-attention will read and
+once from the pooled embedding. The two small heads are thrown away.
 """
 
 import logging
@@ -38,7 +38,9 @@ class CoarsePicture(nn.Module):
         self.latent_channels = latent_channels
         self.queries = nn.Parameter(torch.randn(cells, 128))
         self.attention = nn.MultiheadAttention(128, 4, kdim=prompt_dim, vdim=prompt_dim, batch_first=True)
-        self.from_tokens = nn.Sequential(nn.LayerNorm(128), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, latent_channels))
+        self.from_tokens = nn.Sequential(
+            nn.LayerNorm(128), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, latent_channels)
+        )
         self.from_pooled = nn.Sequential(
             nn.Linear(pooled_dim, 256), nn.GELU(), nn.Linear(256, latent_channels * cells)
         )
@@ -47,7 +49,9 @@ class CoarsePicture(nn.Module):
         """Return the prediction from (B, L, D) token embeddings and the one from the pooled embedding."""
         batch = len(prompt_embeds)
         shape = (batch, self.latent_channels, COARSE_CELLS, COARSE_CELLS)
-        attended, _ = self.attention(self.queries.expand(batch, -1, -1), prompt_embeds, prompt_embeds, need_weights=False)
+        attended, _ = self.attention(
+            self.queries.expand(batch, -1, -1), prompt_embeds, prompt_embeds, need_weights=False
+        )
         return (
             self.from_tokens(attended).transpose(1, 2).reshape(shape),
             self.from_pooled(pooled_prompt_embeds).reshape(shape),
@@ -84,8 +88,8 @@ def pretrain_text_encoders(
         seed: Of the initial weights and the batches.
 
     Returns:
-        The share of the coarse latents' variance that the token embeddings explain at the end, on the training
-        captions.
+        The share of the coarse latents' variance that the token embeddings explain at the end, on the
+        training captions.
     """
     torch.manual_seed(seed)
     for encoder in (text_encoder, text_encoder_2):
@@ -113,5 +117,10 @@ def pretrain_text_encoders(
         schedule.step()
         recent += 0.02 * (token_loss.item() - recent)
         if (step + 1) % 250 == 0:
-            logger.info("text step %d of %d: %.3f of the variance explained", step + 1, num_steps, 1 - recent / variance)
+            logger.info(
+                "text step %d of %d: %.3f of the variance explained",
+                step + 1,
+                num_steps,
+                1 - recent / variance,
+            )
     return 1 - recent / variance

@@ -20,8 +20,23 @@ def create_pipeline(**_kwargs: Any) -> Pipeline:
         [
             Node(draw_base_skins, parameters, "base_drawings", name="draw_base_skins"),
             Node(fit_base_encoder, ["base_drawings", parameters], "base_encoder", name="fit_base_encoder"),
-            Node(train_base_decoder, ["base_drawings", "base_encoder", parameters], "base_autoencoder", name="train_base_decoder"),
-            Node(train_base_denoiser, ["base_drawings", "base_encoder", parameters], "base_denoiser", name="train_base_denoiser"),
-            Node(assemble_base_model, ["base_autoencoder", "base_denoiser"], "base_model", name="assemble_base_model"),
+            Node(
+                train_base_decoder,
+                ["base_drawings", "base_encoder", parameters],
+                "base_autoencoder",
+                name="train_base_decoder",
+            ),
+            Node(
+                train_base_denoiser,
+                ["base_drawings", "base_encoder", parameters],
+                "base_denoiser",
+                name="train_base_denoiser",
+            ),
+            Node(
+                assemble_base_model,
+                ["base_autoencoder", "base_denoiser"],
+                "base_model",
+                name="assemble_base_model",
+            ),
         ]
     )
