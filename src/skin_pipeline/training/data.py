@@ -1,0 +1,284 @@
+"""The published training set, read for training: its rows, its pictures, and batches of encoded ones.
+
+Everything random about a picture's turn (its draw from the autoencoder's distribution, noise, timestep,
+whether its caption is dropped) comes from a generator of its own, seeded by (seed, picture, epoch, step):
+nothing depends on what ran before, on the number of processes or on who reads the pictures.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skin_pipeline.errors import InputError
+from skin_pipeline.geometry import quads_inside
+from skin_pipeline.items import json_digest
+from skin_pipeline.training.backend import Batch
+from skin_pipeline.training.cache import EncodingCache
+from skin_pipeline.training.config import TrainParameters
+from skin_pipeline.training.sampling import Draw, seed_of
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of the training set.
+
+    Attributes:
+        id: The picture's path inside the training set, without suffix.
+        text: The caption.
+        image: The target picture's file.
+        conditioning_image: The conditioning image's file.
+        image_sha256: Digest of the target picture's file.
+        size_px: Width and height of both.
+        boxes: Quads of the legends that the caption quotes, in pixels.
+    """
+
+    id: str
+    text: str
+    image: Path
+    conditioning_image: Path
+    image_sha256: str
+    size_px: tuple[int, int]
+    boxes: tuple[Any, ...]
+
+    def sizes(self) -> tuple[int, int, int, int, int, int]:
+        """Return SDXL's size conditions: original (H, W), crop (top, left), target (H, W)."""
+        width, height = self.size_px
+        return (height, width, 0, 0, height, width)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The rows of a published training set.
+
+    Attributes:
+        train: Rows of train.jsonl, in its order.
+        validation: Rows of validation.jsonl, in its order; may be empty.
+        content_sha256: Digest of all rows and all files they name.
+    """
+
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+    content_sha256: str
+
+
+def read_training_set(folder: Path, resolution_px: int) -> TrainingSet:
+    """Read a published training set and check that its pictures fit.
+
+    Args:
+        folder: Holds train.jsonl, perhaps validation.jsonl, and the pictures they name.
+        resolution_px: Side that every picture must have.
+
+    Returns:
+        Its rows with the digest of their contents.
+
+    Raises:
+        InputError: A file is missing or unreadable, a column is missing, a picture has another size, or
+            train.jsonl is empty.
+    """
+    contents: list[object] = []
+    splits = {}
+    for split in ("train", "validation"):
+        rows = _read_rows(folder / f"{split}.jsonl", required=split == "train")
+        samples = []
+        for number, row in enumerate(rows, 1):
+            sample, conditioning_sha256 = _read_sample(
+                folder, row, f"{split}.jsonl, line {number}", resolution_px
+            )
+            samples.append(sample)
+            contents.append([split, row, sample.image_sha256, conditioning_sha256])
+        splits[split] = tuple(samples)
+    if not splits["train"]:
+        raise InputError(f"'{folder / 'train.jsonl'}' has no rows. Run `kedro run --pipeline=data_prep`.")
+    return TrainingSet(splits["train"], splits["validation"], json_digest(contents))
+
+
+def _read_rows(file: Path, required: bool) -> list[dict[str, Any]]:
+    if not file.is_file():
+        if required:
+            raise InputError(
+                f"The training set lacks '{file}'. Run `kedro run --pipeline=data_prep`, or check the path."
+            )
+        return []
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except json.JSONDecodeError as exc:
+        raise InputError(f"'{file}' is not JSON lines: {exc}. Publish the training set anew.") from exc
+
+
+def _read_sample(folder: Path, row: Mapping[str, Any], where: str, resolution_px: int) -> tuple[Sample, str]:
+    """Return a row as a sample, and the digest of its conditioning image."""
+    missing = {"text", "image", "conditioning_image"} - row.keys()
+    if missing:
+        raise InputError(f"{where} of the training set lacks {sorted(missing)}; it has {sorted(row)}.")
+    image, conditioning_image = folder / row["image"], folder / row["conditioning_image"]
+    for file in (image, conditioning_image):
+        _check_size(file, where, resolution_px)
+    sample = Sample(
+        id=Path(row["image"]).with_suffix("").as_posix(),
+        text=row["text"],
+        image=image,
+        conditioning_image=conditioning_image,
+        image_sha256=_file_digest(image),
+        size_px=(resolution_px, resolution_px),
+        boxes=tuple(row.get("box") or ()),
+    )
+    return sample, _file_digest(conditioning_image)
+
+
+def _check_size(file: Path, where: str, resolution_px: int) -> None:
+    try:
+        with Image.open(file) as picture:
+            size = picture.size
+    except (OSError, UnidentifiedImageError) as exc:
+        raise InputError(f"{where} of the training set names '{file}', which cannot be read: {exc}.") from exc
+    if size != (resolution_px, resolution_px):
+        raise InputError(
+            f"{where} of the training set names '{file.name}' of {size[0]}x{size[1]} pixels; expected"
+            f" {resolution_px}x{resolution_px} (train.resolution_px). Prepare the data at that size, or train"
+            " at the data's."
+        )
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_pixels(path: Path) -> Tensor:
+    """Read a picture as RGB (3, H, W), float in [0, 1]."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+
+
+class EncodedSamples(Dataset[Batch]):
+    """Batches of a training set, made from encoded pictures and captions; indexed by lists of draws."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        cache: EncodingCache,
+        parameters: TrainParameters,
+        num_train_timesteps: int,
+    ) -> None:
+        """Keep what batches are made of.
+
+        Args:
+            samples: What draws index.
+            cache: Holds every sample's encodings.
+            parameters: Seed, caption dropout, way of drawing timesteps, size of the global batch.
+            num_train_timesteps: Length of the noise schedule.
+        """
+        self._samples = samples
+        self._cache = cache
+        self._parameters = parameters
+        self._num_train_timesteps = num_train_timesteps
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._samples)
+
+    def __getitem__(self, draws: list[Draw]) -> Batch:
+        """Return the batch of a pass."""
+        return join([self._turn(draw) for draw in draws])
+
+    def _turn(self, draw: Draw) -> Batch:
+        """Return one picture's turn as a batch of one."""
+        p, sample = self._parameters, self._samples[draw.index]
+        generator = torch.Generator().manual_seed(seed_of("turn", p.seed, sample.id, draw.epoch, draw.step))
+        timestep_share, dropout = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+        if p.timestep_sampling == "stratified":
+            timestep_share = (draw.slot + timestep_share) / p.train_batch_size
+        timestep = min(int(timestep_share * self._num_train_timesteps), self._num_train_timesteps - 1)
+        turn = encoded_sample(sample, self._cache, timestep, generator, dropout < p.caption_dropout)
+        return turn if p.crop_px is None else random_crop(turn, p.crop_px, generator)
+
+
+def encoded_sample(
+    sample: Sample, cache: EncodingCache, timestep: int, generator: torch.Generator, is_caption_dropped: bool
+) -> Batch:
+    """Return one sample at one timestep as a batch of one.
+
+    Args:
+        sample: The row.
+        cache: Holds its encodings.
+        timestep: Of the noise schedule.
+        generator: Noise is drawn from it: first the latents', then the one to be predicted.
+        is_caption_dropped: Use the base model's form of no prompt.
+    """
+    images = cache.load_images(sample.image_sha256, sample.size_px)
+    text = cache.load_no_text() if is_caption_dropped else cache.load_text(sample.text)
+    latents = images.mean + images.std * torch.randn(images.mean.shape, generator=generator)
+    return Batch(
+        sample_ids=(sample.id,),
+        latents=latents,
+        noise=torch.randn(latents.shape, generator=generator),
+        timesteps=torch.tensor([timestep]),
+        conditioning_pixel_values=read_pixels(sample.conditioning_image)[None],
+        prompt_embeds=text.prompt_embeds,
+        pooled_prompt_embeds=text.pooled_prompt_embeds,
+        sizes=torch.tensor([sample.sizes()]),
+        boxes=(sample.boxes,),
+    )
+
+
+def random_crop(batch: Batch, side_px: int, generator: torch.Generator) -> Batch:
+    """Cut one square out of a batch of one: latents, noise, conditioning image and boxes alike.
+
+    Args:
+        batch: One sample, whole.
+        side_px: Side of the square in pixels, a multiple of the latent cell.
+        generator: The corner is drawn from it, at whole latent cells.
+
+    Returns:
+        The crop. Its sizes say where in the picture it lies, as SDXL was trained to be told; legends that it
+        does not hold whole are left out of its boxes.
+    """
+    height, width = batch.conditioning_pixel_values.shape[-2:]
+    cell = height // batch.latents.shape[-2]
+    top, left = (
+        cell * int(torch.randint((extent - side_px) // cell + 1, (), generator=generator))
+        for extent in (height, width)
+    )
+
+    def cut(tensor: Tensor, unit: int) -> Tensor:
+        rows = slice(top // unit, (top + side_px) // unit)
+        return tensor[..., rows, slice(left // unit, (left + side_px) // unit)]
+
+    quads = np.asarray(batch.boxes[0], dtype=float).reshape(-1, 4, 2) - (left, top)
+    return replace(
+        batch,
+        latents=cut(batch.latents, cell),
+        noise=cut(batch.noise, cell),
+        conditioning_pixel_values=cut(batch.conditioning_pixel_values, 1),
+        sizes=torch.tensor([[height, width, top, left, side_px, side_px]]),
+        boxes=(tuple(quads[quads_inside(quads, (side_px, side_px))].tolist()),),
+    )
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Return several batches as one."""
+
+    def cat(name: str) -> Tensor:
+        return torch.cat([getattr(batch, name) for batch in batches])
+
+    return Batch(
+        sample_ids=tuple(name for batch in batches for name in batch.sample_ids),
+        latents=cat("latents"),
+        noise=cat("noise"),
+        timesteps=cat("timesteps"),
+        conditioning_pixel_values=cat("conditioning_pixel_values"),
+        prompt_embeds=cat("prompt_embeds"),
+        pooled_prompt_embeds=cat("pooled_prompt_embeds"),
+        sizes=cat("sizes"),
+        boxes=tuple(boxes for batch in batches for boxes in batch.boxes),
+    )

@@ -1,0 +1,325 @@
+"""The SDXL family: StableDiffusionXLControlNetPipeline's parts, frozen, and a ControlNetModel to train.
+
+Shapes: B batch, C latent channels, H W pixels, h w latent cells, L tokens, D and P embedding widths.
+"""
+
+import gc
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DDPMScheduler,
+    DiffusionPipeline,
+    StableDiffusionXLControlNetPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+    UniPCMultistepScheduler,
+)
+from torch import Tensor, nn
+
+from skin_pipeline.base_models import resolve_base_model, resolve_controlnet
+from skin_pipeline.errors import ConfigurationError, MissingWeightsError
+from skin_pipeline.items import json_digest
+from skin_pipeline.training.backend import Batch, EncodedImages, TextEmbeddings
+from skin_pipeline.training.config import TrainParameters
+
+NEW_LAYERS = "controlnet_"
+"""Names of the layers that the UNet does not have begin so: the conditioning encoder and the outputs."""
+_DIGESTED = {".json", ".safetensors", ".txt", ".bin"}
+
+
+class SDXLFamily:
+    """An SDXL base model and its ControlNet; see :class:`~skin_pipeline.training.backend.ModelFamily`."""
+
+    def __init__(self, parameters: TrainParameters) -> None:
+        """Load the UNet and the noise schedule, and make or load the ControlNet.
+
+        A new ControlNet's initial weights follow from ``parameters.seed``.
+
+        Args:
+            parameters: Name the base model and the ControlNet, and how the latter starts.
+
+        Raises:
+            MissingWeightsError: The base model's or the ControlNet's files are not there.
+            ConfigurationError: The conditioning encoder or the ControlNet does not fit the base model.
+        """
+        self._folder = _local_folder(parameters)
+        self._variant = {"variant": parameters.model_variant} if parameters.model_variant else {}
+        self._image_encoder: AutoencoderKL | None = None
+        self._text_pipeline: StableDiffusionXLPipeline | None = None
+        self._device = torch.device("cpu")
+        self._dtype = torch.float32
+        self.base_digest = _digest(self._folder)
+        self.image_encoder_digest = _digest(self._folder, "vae")
+        self.text_encoder_digest = _digest(
+            self._folder,
+            "text_encoder",
+            "text_encoder_2",
+            "tokenizer",
+            "tokenizer_2",
+            "model_index.json",
+        )
+        self.scheduler = DDPMScheduler.from_pretrained(self._folder, subfolder="scheduler")
+        self.prediction_type: str = self.scheduler.config.prediction_type
+        self.num_train_timesteps: int = self.scheduler.config.num_train_timesteps
+        if self.prediction_type not in {"epsilon", "v_prediction"}:
+            raise ConfigurationError(
+                f"train.model_base '{parameters.model_base}' predicts '{self.prediction_type}'; expected"
+                " epsilon or v_prediction."
+            )
+        unet = UNet2DConditionModel.from_pretrained(
+            self._folder, subfolder="unet", dtype=torch.float32, **self._variant
+        )
+        self.unet = unet.requires_grad_(False).eval()
+        self._is_fast_start = parameters.is_fast_start
+        self._fast_start_lr_factor = parameters.fast_start_lr_factor
+        self.controlnet = _load_controlnet(parameters, self.unet).train()
+        if parameters.gradient_checkpointing:
+            self.controlnet.enable_gradient_checkpointing()
+            self.unet.enable_gradient_checkpointing()
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the UNet to a device and number format and the ControlNet to the device."""
+        self._device, self._dtype = device, dtype
+        self.unet.to(device=device)
+        if dtype != torch.float32:
+            self.unet.to(dtype=dtype)
+        self.controlnet.to(device=device)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the ControlNet's parameters; with the fast start, its new layers in a faster group."""
+        new = [p for name, p in self.controlnet.named_parameters() if name.startswith(NEW_LAYERS)]
+        copied = [p for name, p in self.controlnet.named_parameters() if not name.startswith(NEW_LAYERS)]
+        if not self._is_fast_start:
+            return [{"params": [*copied, *new], "lr_factor": 1.0}]
+        return [
+            {"params": copied, "lr_factor": 1.0},
+            {"params": new, "lr_factor": self._fast_start_lr_factor, "weight_decay": 0.0},
+        ]
+
+    # --- encoding, once for each picture and caption -----------------------------------------------------
+
+    @torch.no_grad()
+    def encode_images(self, pixel_values: Tensor) -> EncodedImages:
+        """Encode pictures (B, 3, H, W) in [-1, 1]."""
+        if self._image_encoder is None:
+            self._image_encoder = self._load_vae()
+        posterior = self._image_encoder.encode(pixel_values.to(self._device)).latent_dist
+        scale = self._image_encoder.config.scaling_factor
+        return EncodedImages(mean=posterior.mean * scale, std=posterior.std * scale)
+
+    def _load_vae(self) -> AutoencoderKL:
+        """Return the VAE in fp32, in which it neither overflows nor loses detail."""
+        vae = AutoencoderKL.from_pretrained(self._folder, subfolder="vae", **self._variant)
+        return vae.float().to(self._device).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def encode_text(self, captions: list[str]) -> TextEmbeddings:
+        """Encode captions with the pipeline's own code."""
+        embeds, _, pooled, _ = self._text_encoders().encode_prompt(
+            captions, do_classifier_free_guidance=False
+        )
+        return TextEmbeddings(embeds.float(), pooled.float())
+
+    @torch.no_grad()
+    def encode_no_text(self) -> TextEmbeddings:
+        """Return what the pipeline uses without a negative prompt: zeros, or the empty string's embedding."""
+        _, embeds, _, pooled = self._text_encoders().encode_prompt([""], do_classifier_free_guidance=True)
+        return TextEmbeddings(embeds.float(), pooled.float())
+
+    def _text_encoders(self) -> StableDiffusionXLPipeline:
+        if self._text_pipeline is None:
+            pipeline = StableDiffusionXLPipeline.from_pretrained(
+                self._folder,
+                unet=None,
+                vae=None,
+                dtype=torch.float32,  # as it is, and not as the files happen to be stored
+                add_watermarker=False,
+                **self._variant,
+            )
+            self._text_pipeline = pipeline.to(self._device)
+        return self._text_pipeline
+
+    def release_encoders(self) -> None:
+        """Free the VAE and both text encoders."""
+        self._image_encoder = self._text_pipeline = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    # --- one training step -------------------------------------------------------------------------------
+
+    def add_noise(self, batch: Batch) -> Tensor:
+        """Return the noisy latents of a batch."""
+        noisy: Tensor = self.scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
+        return noisy
+
+    def target(self, batch: Batch) -> Tensor:
+        """Return the noise, or the velocity sqrt(abar) noise - sqrt(1 - abar) latents, by prediction type."""
+        if self.prediction_type == "epsilon":
+            return batch.noise
+        velocity: Tensor = self.scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
+        return velocity
+
+    def signal_to_noise(self, timesteps: Tensor) -> Tensor:
+        """Return abar / (1 - abar) at timesteps; 0 at a zero-terminal schedule's end."""
+        abar: Tensor = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+        return abar / (1 - abar)
+
+    def control_forward(
+        self, controlnet: nn.Module, noisy_latents: Tensor, batch: Batch
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the residuals for the UNet's down blocks and its middle."""
+        down, middle = controlnet(
+            noisy_latents,
+            batch.timesteps,
+            encoder_hidden_states=batch.prompt_embeds,
+            added_cond_kwargs=_added_conditions(batch),
+            controlnet_cond=batch.conditioning_pixel_values,
+            return_dict=False,
+        )
+        return down, middle
+
+    def denoise_forward(
+        self, noisy_latents: Tensor, batch: Batch, control: tuple[list[Tensor], Tensor] | None
+    ) -> Tensor:
+        """Return the UNet's prediction in fp32; without residuals when ``control`` is None."""
+        down, middle = control if control is not None else (None, None)
+        prediction: Tensor = self.unet(
+            noisy_latents.to(self._dtype),
+            batch.timesteps,
+            encoder_hidden_states=batch.prompt_embeds.to(self._dtype),
+            added_cond_kwargs=_added_conditions(batch),
+            down_block_additional_residuals=None if down is None else [t.to(self._dtype) for t in down],
+            mid_block_additional_residual=None if middle is None else middle.to(self._dtype),
+            return_dict=False,
+        )[0]
+        return prediction.float()
+
+    def save_weights(self, controlnet: ControlNetModel, folder: Path) -> None:
+        """Write a ControlNet with ``save_pretrained``."""
+        controlnet.save_pretrained(folder)
+
+    # --- pictures ----------------------------------------------------------------------------------------
+
+    def build_pipeline(self, controlnet: nn.Module) -> StableDiffusionXLControlNetPipeline:
+        """Return the inference pipeline around the frozen parts, with UniPC and without text encoders."""
+        pipeline = StableDiffusionXLControlNetPipeline(
+            vae=self._load_vae(),
+            text_encoder=None,
+            text_encoder_2=None,
+            tokenizer=None,
+            tokenizer_2=None,
+            unet=self.unet,
+            controlnet=controlnet,
+            scheduler=UniPCMultistepScheduler.from_config(self.scheduler.config),
+            add_watermarker=False,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    @torch.no_grad()
+    def draw_pictures(
+        self,
+        pipeline: StableDiffusionXLControlNetPipeline,
+        batch: Batch,
+        no_text: TextEmbeddings,
+        seeds: list[int],
+        steps: int,
+        guidance: float,
+    ) -> list[np.ndarray]:
+        """Sample a picture (H, W, 3) uint8 RGB for each item of a batch, each from its own seed."""
+        count, (height, width) = len(seeds), batch.conditioning_pixel_values.shape[-2:]
+        negative = no_text.prompt_embeds.to(batch.prompt_embeds)
+        negative_pooled = no_text.pooled_prompt_embeds.to(batch.pooled_prompt_embeds)
+        latents: Tensor = pipeline(
+            image=batch.conditioning_pixel_values,
+            prompt_embeds=batch.prompt_embeds,
+            pooled_prompt_embeds=batch.pooled_prompt_embeds,
+            negative_prompt_embeds=negative.expand(count, -1, -1),
+            negative_pooled_prompt_embeds=negative_pooled.expand(count, -1),
+            height=height,
+            width=width,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            output_type="latent",
+        ).images
+        with torch.autocast(self._device.type, enabled=False):
+            decoded = pipeline.vae.decode(latents.float() / pipeline.vae.config.scaling_factor).sample
+        pictures: np.ndarray = pipeline.image_processor.postprocess(decoded, output_type="np")
+        return [(picture * 255).round().astype(np.uint8) for picture in pictures]
+
+
+def _added_conditions(batch: Batch) -> dict[str, Tensor]:
+    """Return SDXL's added conditions; the time ids are true sizes, in fp32 as their embedding expects."""
+    return {"text_embeds": batch.pooled_prompt_embeds, "time_ids": batch.sizes.float()}
+
+
+def _load_controlnet(parameters: TrainParameters, unet: UNet2DConditionModel) -> ControlNetModel:
+    """Return the given ControlNet, or a new one copied from the UNet's encoder, in fp32."""
+    if parameters.controlnet_init is not None:
+        name = resolve_controlnet(parameters.controlnet_init, "train.controlnet_init")
+        controlnet = ControlNetModel.from_pretrained(name).float()
+        expected, found = unet.config.block_out_channels, controlnet.config.block_out_channels
+        if list(expected) != list(found) or unet.config.in_channels != controlnet.config.in_channels:
+            raise ConfigurationError(
+                f"train.controlnet_init '{parameters.controlnet_init}' does not fit train.model_base"
+                f" '{parameters.model_base}': expected channels {list(expected)} and"
+                f" {unet.config.in_channels} latents, got {list(found)} and {controlnet.config.in_channels}."
+            )
+        return controlnet
+    torch.manual_seed(parameters.seed)
+    channels = parameters.conditioning_embedding_out_channels
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels).float()
+    if parameters.is_fast_start:
+        open_conditioning_encoder(controlnet)
+    return controlnet
+
+
+def open_conditioning_encoder(controlnet: ControlNetModel) -> None:
+    """Re-initialise the conditioning encoder so that its output is not zero.
+
+    A new ControlNet has two zero gates in series, this encoder's last convolution and the outputs'. Neither
+    gets a gradient of note until the other has opened, which is why ControlNets learn nothing for thousands
+    of steps and then "suddenly converge". With one of them open from the start, learning begins at once, and
+    as the outputs are still zero, the first prediction is still the base model's own.
+    """
+    for module in controlnet.controlnet_cond_embedding.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _local_folder(parameters: TrainParameters) -> Path:
+    """Return the folder of the base model, downloaded if it is a hub's."""
+    location = resolve_base_model(parameters.model_base, "train.model_base")
+    if Path(location).is_dir():
+        return Path(location)
+    variant = {"variant": parameters.model_variant} if parameters.model_variant else {}
+    try:
+        return Path(DiffusionPipeline.download(location, **variant))
+    except OSError as exc:
+        raise MissingWeightsError(
+            f"train.model_base '{parameters.model_base}' could not be downloaded: {exc}. Check the id and the"
+            " network, or download it elsewhere and give the folder."
+        ) from exc
+
+
+def _digest(folder: Path, *parts: str) -> str:
+    """Return the sha256 of the names and contents of a model's files, or of some of its parts."""
+    roots = [folder / part for part in parts] if parts else [folder]
+    files: dict[str, str] = {}
+    for root in roots:
+        for path in [root] if root.is_file() else sorted(root.rglob("*")):
+            if path.is_file() and path.suffix in _DIGESTED:
+                with path.open("rb") as file:
+                    name = path.relative_to(folder).as_posix()
+                    files[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return json_digest(files)
