@@ -1,5 +1,6 @@
 """Put the trained parts together as a diffusers pipeline folder and a ControlNet folder in half precision."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -36,3 +37,12 @@ def assemble(autoencoder: Path, denoiser: Path, folder: Path) -> None:
     pipeline.to(dtype=torch.float16).save_pretrained(folder / "sdxl_micro")
     controlnet = ControlNetModel.from_pretrained(denoiser / "controlnet")
     controlnet.to(dtype=torch.float16).save_pretrained(folder / "controlnet_canny")
+    for config in folder.rglob("config.json"):
+        _forget_origin(config)
+
+
+def _forget_origin(config: Path) -> None:
+    """Drop the path that a part was loaded from: the same weights shall be the same bytes everywhere."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    values.pop("_name_or_path", None)
+    config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")

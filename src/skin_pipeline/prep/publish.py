@@ -301,8 +301,8 @@ def _write_metadata(path: Path, rows: Sequence[Row]) -> None:
 
     Parquet states its types; from JSON the loader would guess those of ``box``, and fail if no row has any.
     """
-    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - heavy, and needed here only
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     quads = pa.list_(pa.list_(pa.list_(pa.float64())))
     columns = [
