@@ -39,10 +39,10 @@ class AutoencoderParameters(Parameters):
     """Extra weight of patches with legends when the encoder's basis is chosen."""
     whitening: Share = 0.5
     """0: latents keep the variances of their principal components; 1: all have variance one."""
-    decoder_steps: Count = 4000
+    decoder_steps: Count = 6000
     """Optimizer steps of the decoder, on crops of 64 pixels, 16 a batch."""
     decoder_learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    latent_noise: Annotated[float, Field(ge=0)] = 0.1
+    latent_noise: Annotated[float, Field(ge=0)] = 0.35
     """Largest standard deviation of the noise added to latents while the decoder learns, in units of theirs;
     it makes the decoder forgive what a sampler leaves behind."""
     seed: int = 0
@@ -64,7 +64,7 @@ class DenoiserParameters(Parameters):
     crop_steps: Count = 3000
     """Optimizer steps on crops, at a constant learning rate."""
     crop_batch_size: Count = 8
-    whole_steps: Count = 1400
+    whole_steps: Count = 1200
     """Optimizer steps on whole pictures, in which the learning rate falls to zero."""
     whole_batch_size: Count = 3
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -72,7 +72,7 @@ class DenoiserParameters(Parameters):
     timestep_shift: Annotated[float, Field(ge=1)] = 2.5
     """How far timesteps are drawn towards noise, u -> s u / (1 + (s - 1) u) (Esser et al. 2024): a large
     picture shows its colours through noise that hides its strokes, so they must be learned at more of it."""
-    uniform_steps: Annotated[int, Field(ge=0)] = 700
+    uniform_steps: Annotated[int, Field(ge=0)] = 600
     """Steps at the end that draw timesteps evenly."""
     x0_loss_steps: Annotated[int, Field(ge=0)] = 2000
     """Steps at the beginning in which the loss is weighted by 1 - alpha_bar, the weight of an error in x0;
