@@ -24,7 +24,7 @@ def test_folder_without_a_model_names_the_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no-such-folder", "./a/b", "/not/here", "a/b/c", ""])
 def test_what_is_neither_folder_nor_id_is_refused(name: str) -> None:
-    with pytest.raises(MissingWeightsError, match="no folder here and no hub id|has no model_index"):
+    with pytest.raises(MissingWeightsError, match=r"no folder here and no hub id|has no model_index"):
         resolve_base_model(name)
 
 

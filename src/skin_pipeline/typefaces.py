@@ -7,7 +7,7 @@ names the origin and the copyright of each, and ``tools/subset_fonts.py`` made t
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from skin_pipeline.errors import ConfigurationError
 
@@ -29,6 +29,9 @@ _NONCHARACTER = "\U0010ffff"
 _COMPARING_SIZE_PX = 32
 
 _SUFFIXES = {"narrow": ".otf", "sans_sc_regular": ".otf", "sans_sc_bold": ".otf", "serif_sc": ".otf"}
+
+
+_MEASURING_SIZE_PX = 200
 
 
 def font_path(name: str) -> Path:
@@ -65,6 +68,24 @@ def load_font(path: Path, size_px: int) -> ImageFont.FreeTypeFont:
         raise ConfigurationError(
             f"Cannot read the font file {path} ({exc}); give a .ttf or .otf file."
         ) from exc
+
+
+@lru_cache(maxsize=1024)
+def ink_box(text: str, path: Path) -> tuple[float, float, float, float]:
+    """Return the box of a text's ink around its origin on the baseline, xyxy in em."""
+    font = load_font(path, _MEASURING_SIZE_PX)
+    # The font's own bounding box reaches to the next character's origin; the ink is what is painted.
+    left, top, right, bottom = (int(value) for value in font.getbbox(text, anchor="ls"))
+    mask = Image.new("L", (right - left + 2 * _MEASURING_SIZE_PX, bottom - top + 2))
+    ImageDraw.Draw(mask).text((_MEASURING_SIZE_PX - left, 1 - top), text, fill=255, font=font, anchor="ls")
+    box = mask.getbbox()
+    if box is None:
+        raise ConfigurationError(
+            f"The font {path.name} paints nothing for {text!r}; use one that has its glyphs."
+        )
+    shift_x, shift_y = left - _MEASURING_SIZE_PX, top - 1
+    x0, y0, x1, y1 = box[0] + shift_x, box[1] + shift_y, box[2] + shift_x, box[3] + shift_y
+    return x0 / _MEASURING_SIZE_PX, y0 / _MEASURING_SIZE_PX, x1 / _MEASURING_SIZE_PX, y1 / _MEASURING_SIZE_PX
 
 
 def missing_glyphs(text: str, path: Path) -> set[str]:

@@ -20,8 +20,7 @@ from pydantic import Field
 from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_inside
 from skin_pipeline.items import Output, Rejection, Task, Worker
 from skin_pipeline.schemas import Parameters
-from skin_pipeline.skins.drawn.legends import ink_box
-from skin_pipeline.typefaces import font_path, load_font, missing_glyphs
+from skin_pipeline.typefaces import font_path, ink_box, load_font, missing_glyphs
 
 GrayPicture = NDArray[np.uint8]
 

@@ -44,12 +44,12 @@ AGREEMENT = 0.6
 """Least similarity of a row's text and its parts' (Ratcliff and Obershelp), 0 to 1, to believe the parts."""
 
 _HALF_WIDTH = {
-    full: full - 0xFEE0
-    for first, last in ("０９", "ＡＺ", "ａｚ")
-    for full in range(ord(first), ord(last) + 1)
+    ord(first) + offset: ord(first) + offset - 0xFEE0
+    for first, count in (("０", 10), ("Ａ", 26), ("ａ", 26))
+    for offset in range(count)
 }
-"""Full-width letters and digits, which letters with wide gaps are read as, to plain ones. Punctuation stays as
-it is: ， is a legend of its own."""
+"""Full-width letters and digits, which letters with wide gaps are read as, to plain ones. Punctuation stays
+as it is: ， is a legend of its own."""
 
 Image = NDArray[np.uint8]
 

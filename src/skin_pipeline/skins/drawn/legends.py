@@ -1,7 +1,6 @@
 """Writing on keys: sizes that fit, optical centring, crisp small text."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -10,13 +9,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from skin_pipeline.colours import Rgb
-from skin_pipeline.errors import ConfigurationError
-from skin_pipeline.typefaces import load_font
+from skin_pipeline.typefaces import ink_box, load_font
 
 Canvas = npt.NDArray[np.uint8]
 
 _SUPERSAMPLING = 3
-_MEASURING_SIZE_PX = 200
 _QUAD_MARGIN = 0.06
 """Room that a legend's quad leaves around its ink, in heights of the ink."""
 
@@ -24,24 +21,6 @@ _QUAD_MARGIN = 0.06
 def is_chinese(text: str) -> bool:
     """Return whether a text has a CJK ideograph or full-width mark, and so wants a Chinese typeface."""
     return any(ord(character) >= 0x2E80 for character in text)
-
-
-@lru_cache(maxsize=1024)
-def ink_box(text: str, path: Path) -> tuple[float, float, float, float]:
-    """Return the box of a text's ink around its origin on the baseline, xyxy in em."""
-    font = load_font(path, _MEASURING_SIZE_PX)
-    # The font's own bounding box reaches to the next character's origin; the ink is what is painted.
-    left, top, right, bottom = (int(value) for value in font.getbbox(text, anchor="ls"))
-    mask = Image.new("L", (right - left + 2 * _MEASURING_SIZE_PX, bottom - top + 2))
-    ImageDraw.Draw(mask).text((_MEASURING_SIZE_PX - left, 1 - top), text, fill=255, font=font, anchor="ls")
-    box = mask.getbbox()
-    if box is None:
-        raise ConfigurationError(
-            f"The font {path.name} paints nothing for {text!r}; use one that has its glyphs."
-        )
-    shift_x, shift_y = left - _MEASURING_SIZE_PX, top - 1
-    x0, y0, x1, y1 = box[0] + shift_x, box[1] + shift_y, box[2] + shift_x, box[3] + shift_y
-    return x0 / _MEASURING_SIZE_PX, y0 / _MEASURING_SIZE_PX, x1 / _MEASURING_SIZE_PX, y1 / _MEASURING_SIZE_PX
 
 
 def _reference(text: str) -> str:
