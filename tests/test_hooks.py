@@ -213,6 +213,7 @@ def test_failed_run_is_marked_with_its_message(tracking, catalog):
 
 KILLED_RUN = """
 import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background would ignore it
 import mlflow
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro.pipeline import Pipeline
