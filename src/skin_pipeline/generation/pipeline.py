@@ -80,6 +80,7 @@ def load_pipeline(
         )
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()  # the run has a bar of its own
+        library.set_verbosity_error()  # what matters of what they say is said by this project, once
     pipeline = StableDiffusionXLControlNetPipeline.from_pretrained(
         base.location,
         revision=base.revision,

@@ -12,6 +12,7 @@ Shapes: B batch, H W pixels, L tokens, D embedding, P pooled embedding.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from skin_pipeline.generation.parameters import InferenceParameters
     from skin_pipeline.generation.weights import WeightsSource
+
+logger = logging.getLogger(__name__)
 
 PROMPTS_KEPT = 128
 """Encoded prompts kept in memory; with SDXL one takes less than 2 MB."""
@@ -90,6 +93,7 @@ class Generator:
         self._pipeline = pipeline
         self._parameters = parameters
         self._provenance = provenance
+        self._has_warned = False
         self._encode: Callable[[str, str], PromptEmbeds] = lru_cache(PROMPTS_KEPT)(self._encode_prompt)
         self._given = _load_embeds(parameters)
 
@@ -161,6 +165,7 @@ class Generator:
     def _encode_prompt(self, prompt: str, negative_prompt: str) -> PromptEmbeds:
         import torch
 
+        self._say_if_too_long(prompt)
         with torch.inference_mode():
             encoded = self._pipeline.encode_prompt(
                 prompt=prompt,
@@ -169,6 +174,19 @@ class Generator:
                 device=self._pipeline._execution_device,
             )
         return PromptEmbeds(*encoded)
+
+    def _say_if_too_long(self, prompt: str) -> None:
+        """Warn, once, that the text encoders do not see the end of a prompt."""
+        tokenizer = self._pipeline.tokenizer
+        num_tokens = len(tokenizer(prompt, truncation=False, verbose=False).input_ids)
+        if num_tokens > tokenizer.model_max_length and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Prompts longer than %d tokens are cut at their end, where a caption quotes its last legends;"
+                " the first such prompt has %d tokens. The conditioning image still carries every legend.",
+                tokenizer.model_max_length,
+                num_tokens,
+            )
 
     def _record(self, task: Task, picture: np.ndarray) -> dict[str, Any]:
         height, width = picture.shape[:2]
