@@ -42,7 +42,7 @@ class AutoencoderParameters(Parameters):
     decoder_steps: Count = 6000
     """Optimizer steps of the decoder, on crops of 64 pixels, 16 a batch."""
     decoder_learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    latent_noise: Annotated[float, Field(ge=0)] = 0.35
+    latent_noise: Annotated[float, Field(ge=0)] = 0.6
     """Largest standard deviation of the noise added to latents while the decoder learns, in units of theirs;
     it makes the decoder forgive what a sampler leaves behind."""
     seed: int = 0
