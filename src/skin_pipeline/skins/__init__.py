@@ -1,1 +1,1 @@
-"""Skins: drawing them, and (from later on) reading, composing and writing their packages."""
+"""Skins: drawing new ones, reading the packages of others, and rendering their keyboards."""
