@@ -75,15 +75,20 @@ class DrawnSkin:
         image: (H, W, 3) uint8, RGB.
         legends: Everything written on keys and bar, but for icons, lone punctuation marks and hints.
         key_boxes: (K, 4) boxes of the keys, xyxy in pixels.
-        layout: '26_key' or '9_key'.
+        keyboard: What is written on the keys and what they do, in the order of their boxes.
         style: Colours, pattern, shapes.
     """
 
     image: npt.NDArray[np.uint8]
     legends: tuple[DrawnLegend, ...]
     key_boxes: npt.NDArray[np.float64]
-    layout: LayoutName
+    keyboard: Keyboard
     style: SkinStyle
+
+    @property
+    def layout(self) -> LayoutName:
+        """'26_key' or '9_key'."""
+        return self.keyboard.name
 
 
 def draw_skin(seed: int, *, width_px: int, height_px: int, layout: LayoutName | None = None) -> DrawnSkin:
@@ -140,7 +145,7 @@ class _Drawing:
         self._draw_keys()
         self._write_legends()
         boxes = np.asarray(self._boxes, np.float64)
-        return DrawnSkin(self._canvas, tuple(self._legends), boxes, self._keyboard.name, self._style)
+        return DrawnSkin(self._canvas, tuple(self._legends), boxes, self._keyboard, self._style)
 
     # --- keys ---
 

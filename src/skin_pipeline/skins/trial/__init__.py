@@ -1,0 +1,1 @@
+"""Try a skin before installing it: an interactive page."""
