@@ -173,11 +173,17 @@ def to_lab(rgb: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return lab
 
 
-def relative_luminance(rgb: npt.ArrayLike) -> float:
-    """Return the relative luminance of an sRGB colour, in [0, 1] (WCAG 2.1)."""
+def relative_luminances(rgb: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the relative luminance of sRGB colours, (..., 3) of 0-255 -> (...) in [0, 1] (WCAG 2.1)."""
     values = np.asarray(rgb, np.float64) / 255.0
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
+    luminances: npt.NDArray[np.float64] = linear @ np.asarray((0.2126, 0.7152, 0.0722))
+    return luminances
+
+
+def relative_luminance(rgb: npt.ArrayLike) -> float:
+    """Return the relative luminance of an sRGB colour, in [0, 1] (WCAG 2.1)."""
+    return float(relative_luminances(rgb))
 
 
 def contrast_ratio(first: npt.ArrayLike, second: npt.ArrayLike) -> float:

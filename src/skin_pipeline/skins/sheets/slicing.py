@@ -6,7 +6,7 @@ difference between its pressed and its idle key is laid on every key of that fun
 are shaded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -27,6 +27,7 @@ from skin_pipeline.skins.model import (
     KeyList,
     Layer,
     Rect,
+    Rgba,
     RgbaPixels,
     Skin,
     TextStyle,
@@ -177,17 +178,25 @@ def _keyboard(
     pictured = _pictured(sheet, kind, geometry)
     if pictured is None:
         return _assembled(sheet, kind, geometry)
-    board = geometry.keyboard(kind)
+    board, scale = geometry.keyboard(kind), pictured.scale
     shown = [replace(key, rect=key.rect.intersection(board.panel)) for key in board.keys]
-    places = {key.id: _scaled(key.rect, pictured.scale) for key in shown}
-    panel = panel_beneath(pictured.panel, list(places.values()))
+    shown = [key for key in shown if not key.rect.is_empty]
+    panel = panel_beneath(pictured.panel, [_scaled(key.rect, scale) for key in shown])
+    cut = {key.id: _cut_key(pictured.panel, panel, _scaled(key.rect, scale)) for key in shown}
+    ink = _common_ink([parts.legend for parts in cut.values() if parts.legend]) if legends == "text" else None
     keys = tuple(
-        _pictured_key(sheet, kind, key, geometry.keys[key.id], pictured, panel, legends)
+        _dressed(
+            key,
+            geometry.keys[key.id],
+            cut[key.id],
+            scale,
+            _Press(sheet, kind, geometry.keys[key.id].function),
+            ink,
+        )
         for key in shown
-        if not key.rect.is_empty
     )
-    ground = same(tile_of(opaque(panel), 1 / pictured.scale))
-    return replace(board, background=ground, keys=keys, bar=_bar(sheet, board, pictured.bar))
+    background = same(tile_of(opaque(panel), 1 / scale))
+    return replace(board, background=background, keys=keys, bar=_bar(sheet, board, pictured.bar))
 
 
 @dataclass(frozen=True)
@@ -221,40 +230,53 @@ def _pictured(sheet: _CutSheet, kind: KeyboardKind, geometry: KeyboardGeometry) 
     return _Pictured(_crop(picture, _scaled(geometry.panel.moved(-bounds.x, -bounds.y), scale)), bar, scale)
 
 
-def _pictured_key(
-    sheet: _CutSheet,
-    kind: KeyboardKind,
-    key: Key,
-    geometry: KeyGeometry,
-    pictured: _Pictured,
-    panel: RgbPicture,
-    legends: LegendForm,
-) -> Key:
-    """Return a key with the cap and the legend that a picture shows."""
-    place = _scaled(key.rect, pictured.scale)
-    cap, legend = _cap_and_legend(pictured.panel, panel, place)
-    press = _Press(sheet, kind, geometry.function)
-    looks = NOTHING
-    if cap[..., 3].any():
-        looks = Appearance(tile_of(cap, 1 / pictured.scale), tile_of(press.of_cap(cap), 1 / pictured.scale))
-    if legends == "text" and (geometry.label or legend is None):
-        ground = cap if looks is not NOTHING else opaque(_crop(panel, place))
-        ink = ink_on(middle(ground), legend.colour if legend else None)
-        foregrounds = written_legend(geometry, ink, ink_on(middle(press.of_cap(ground)), ink))
-    else:
-        foregrounds = () if legend is None else _legend_layer(legend, cap, pictured.scale, press)
-    return replace(key, background=Layer(looks), foregrounds=foregrounds)
+@dataclass(frozen=True)
+class _CutKey:
+    """A key, cut out of its panel.
+
+    Attributes:
+        cap: Its cap without its legend, transparent if it has none.
+        legend: Its legend.
+        ground: What its legend lies on: the cap, or the panel.
+    """
+
+    cap: RgbaPixels
+    legend: Legend | None
+    ground: RgbaPixels
 
 
-def _cap_and_legend(picture: RgbPicture, panel: RgbPicture, place: Rect) -> tuple[RgbaPixels, Legend | None]:
-    """Return a key's cap without its legend, and the legend; laid on the panel they give the picture."""
+def _cut_key(picture: RgbPicture, panel: RgbPicture, place: Rect) -> _CutKey:
+    """Return a key's parts; laid on the panel they give the picture."""
     cap, seen = lift_cap(picture, panel, place), _crop(picture, place)
     solid = cap[..., 3] == 255
-    surface = solid if solid.any() else np.ones_like(solid)
-    bare, legend = lift_legend(seen, surface, _whole(seen))
-    if solid.any():
-        cap = np.dstack([np.where(solid[..., None], bare, cap[..., :3]), cap[..., 3]])
-    return cap, legend
+    has_cap = bool(solid.any())
+    bare, legend = lift_legend(seen, solid if has_cap else np.ones_like(solid), _whole(seen))
+    if not has_cap:
+        return _CutKey(cap, legend, opaque(_crop(panel, place)))
+    cap = np.dstack([np.where(solid[..., None], bare, cap[..., :3]), cap[..., 3]])
+    return _CutKey(cap, legend, cap)
+
+
+def _common_ink(legends: Sequence[Legend]) -> Rgba:
+    """Return the colour that a keyboard's legends are around, so that written ones look alike; else black."""
+    colours = [legend.colour[:3] for legend in legends] or [(0, 0, 0)]
+    red, green, blue = np.median(colours, axis=0).round()
+    return int(red), int(green), int(blue), 255
+
+
+def _dressed(
+    key: Key, geometry: KeyGeometry, cut: _CutKey, scale: int, press: "_Press", ink: Rgba | None
+) -> Key:
+    """Return a key with its cap and its legend: the one it was cut out with, or, in an ink, a written one."""
+    looks = NOTHING
+    if cut.cap[..., 3].any():
+        looks = Appearance(tile_of(cut.cap, 1 / scale), tile_of(press.of_cap(cut.cap), 1 / scale))
+    if ink is not None and (geometry.label or cut.legend is None):
+        inks = [ink_on(middle(ground), ink) for ground in (cut.ground, press.of_cap(cut.ground))]
+        foregrounds = written_legend(geometry, *inks)
+    else:
+        foregrounds = _legend_layer(cut.legend, cut.cap, scale, press) if cut.legend else ()
+    return replace(key, background=Layer(looks), foregrounds=foregrounds)
 
 
 def _legend_layer(legend: Legend, cap: RgbaPixels, scale: int, press: "_Press") -> tuple[Layer, ...]:

@@ -1,0 +1,219 @@
+"""Stages that make generated pictures into packages, and into pages to try them on."""
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from skin_pipeline.errors import InputError
+from skin_pipeline.items import (
+    Item,
+    Items,
+    Output,
+    Plan,
+    Rejection,
+    Task,
+    Worker,
+    canonical_json,
+    json_digest,
+)
+from skin_pipeline.schemas import Parameters
+from skin_pipeline.skins.export import Provenance, write_baidu, write_fcitx5, write_hamster, write_trime
+from skin_pipeline.skins.model import Skin
+from skin_pipeline.skins.sheets.compose import SheetRecord
+from skin_pipeline.skins.sheets.conditioning import lay_out
+from skin_pipeline.skins.sheets.layout import load_layout
+from skin_pipeline.skins.sheets.slicing import LegendForm, slice_sheet
+from skin_pipeline.skins.trial.page import render_trial_page
+from skin_pipeline.skins.validators import validate_package
+
+Product = Literal["baidu", "hamster", "trime", "fcitx5", "trial_page"]
+SUFFIXES: Mapping[Product, str] = {
+    "baidu": ".bds",
+    "hamster": ".cskin",
+    "trime": ".zip",
+    "fcitx5": ".zip",
+    "trial_page": ".html",
+}
+"""Suffixes of the products' files."""
+
+_WRITERS = {"baidu": write_baidu, "hamster": write_hamster, "trime": write_trime, "fcitx5": write_fcitx5}
+_SKINS_KEPT = 8
+MODULES = (
+    "skin_pipeline.skins.export",
+    "skin_pipeline.skins.sheets",
+    "skin_pipeline.skins.trial",
+    "skin_pipeline.skins.rendering",
+    "skin_pipeline.skins.contrast",
+    "skin_pipeline.skins.validators",
+)
+
+
+class ExportParameters(Parameters):
+    """How generated pictures become skins."""
+
+    layout: str | None = None
+    """The sheet layout of pictures whose conditioning image no sheet is known for; null: such pictures are
+    left out."""
+
+    legends: LegendForm = "pictures"
+    """``pictures``: legends as they were generated; ``text``: every legend written by the keyboard, in the
+    generated colour, readable whatever the model made of it."""
+
+    max_skins: int | None = Field(default=None, ge=0)
+    """At most so many, the first by id; null: all."""
+
+    num_workers: int = Field(default=1, ge=1)
+    """Processes that export at the same time."""
+
+    def preflight(self) -> None:
+        """Raise where the layout is not there or makes no sense.
+
+        Raises:
+            ConfigurationError: See :func:`skin_pipeline.skins.sheets.layout.load_layout`.
+        """
+        if self.layout is not None:
+            load_layout(self.layout)
+
+
+def plan_export(
+    product: Product,
+    generated_skins: Items,
+    sheet_records: Items,
+    resized_skins: Items,
+    parameters: ExportParameters,
+) -> Plan:
+    """Plan one product of every generated skin.
+
+    Args:
+        product: What to make.
+        generated_skins: Pictures, whose records name what they were conditioned on.
+        sheet_records: Where keys lie, by skin.
+        resized_skins: How those skins came to the pictures' size.
+        parameters: How.
+
+    Returns:
+        The plan; its items have the ids of the pictures.
+    """
+    chosen = list(generated_skins.values())[: parameters.max_skins]
+    tasks = [Task(item.id, dict(_inputs(item, sheet_records, resized_skins))) for item in chosen]
+    shown = parameters.model_dump(mode="json", include={"legends"})
+    layout = None if parameters.layout is None else load_layout(parameters.layout).model_dump(mode="json")
+    return Plan.from_tasks(
+        f"export_{product}",
+        tasks=tasks,
+        make_worker=partial(make_exporter, product, parameters),
+        parameters={**shown, "layout": layout},
+        modules=MODULES,
+        num_workers=parameters.num_workers,
+    )
+
+
+def _inputs(item: Item, sheet_records: Items, resized_skins: Items) -> list[tuple[str, Item]]:
+    skin = item.record["conditioning"]
+    inputs = [("generated_skins", item)]
+    if skin in sheet_records and skin in resized_skins:
+        resized = {name: resized_skins[skin].record[name] for name in ("matrix", "size_px")}
+        inputs.append(("sheet_records", sheet_records[skin]))
+        inputs.append(("resized_skins", Item(skin, resized, json_digest(resized))))
+    return inputs
+
+
+def make_exporter(product: Product, parameters: ExportParameters) -> Worker:
+    """Build the worker that makes a product of generated pictures."""
+    return partial(_export_batch, product, parameters)
+
+
+def _export_batch(
+    product: Product, parameters: ExportParameters, tasks: Sequence[Task]
+) -> list[Output | Rejection]:
+    results: list[Output | Rejection] = []
+    for task in tasks:
+        try:
+            results.append(_export(product, parameters, task))
+        except InputError as exc:
+            results.append(Rejection(str(exc)))
+    return results
+
+
+def _export(product: Product, parameters: ExportParameters, task: Task) -> Output:
+    generated = task.inputs["generated_skins"]
+    skin = _sliced(task, parameters)
+    provenance = _provenance(generated)
+    if product == "trial_page":
+        facts = {
+            "Prompt": generated.record["prompt"],
+            "Picture": generated.id,
+            "Made by": provenance.sentence(),
+        }
+        return Output({"provenance": asdict(provenance)}, content=render_trial_page(skin, facts).encode())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"skin{SUFFIXES[product]}"
+        export = _WRITERS[product](skin, path, provenance=provenance)
+        violations = [str(violation) for violation in validate_package(path)]
+        if violations:
+            raise InputError("The package would not be valid: " + "; ".join(violations) + ".")
+        record = {
+            "provenance": asdict(provenance),
+            "files": list(export.files),
+            "losses": [str(loss) for loss in export.losses],
+        }
+        return Output(record, content=path.read_bytes())
+
+
+def _provenance(generated: Item) -> Provenance:
+    """Return where a picture came from; the weights' digest leads to the run that trained them."""
+    weights = generated.record["weights_digest"]
+    return Provenance(
+        run_id=weights[:16],
+        weights_sha256=weights,
+        item=generated.id,
+        generator=f"skin_pipeline {version('skin_pipeline')}",
+    )
+
+
+def _sliced(task: Task, parameters: ExportParameters) -> Skin:
+    """Return the skin that a generated picture shows."""
+    generated = task.inputs["generated_skins"]
+    if "sheet_records" in task.inputs:
+        record = SheetRecord.model_validate(task.inputs["sheet_records"].record)
+        resized = task.inputs["resized_skins"].record
+        record = record.mapped(resized["matrix"], tuple(resized["size_px"]))
+    elif parameters.layout is not None:
+        size_px = int(generated.record["settings"]["size_px"][0])
+        record = lay_out(load_layout(parameters.layout), size_px, name=parameters.layout)
+    else:
+        raise InputError(
+            f"Where the keys of '{generated.record['conditioning']}' lie is not known, as it is"
+            " neither a composed sheet nor a drawn skin. If its pictures follow a sheet layout, name it in"
+            " packages.layout."
+        )
+    laid_out = canonical_json(record.model_dump(mode="json"))
+    return _SLICER.slice(generated, laid_out, parameters.legends)
+
+
+class _Slicer:
+    """Slices a picture once for all its products, as far as they are made soon after each other."""
+
+    def __init__(self) -> None:
+        self._skins: OrderedDict[tuple[str, ...], Skin] = OrderedDict()
+
+    def slice(self, generated: Item, laid_out: str, legends: LegendForm) -> Skin:
+        key = (generated.id, generated.sha256, laid_out, legends)
+        if key not in self._skins:
+            picture, record = generated.load_image(), SheetRecord.model_validate_json(laid_out)
+            name = generated.id.rpartition("/")[2]
+            self._skins[key] = slice_sheet(picture, record, name=name, legends=legends)
+            while len(self._skins) > _SKINS_KEPT:
+                self._skins.popitem(last=False)
+        return self._skins[key]
+
+
+_SLICER = _Slicer()
+"""One for each process; products are made by one node after the other."""
