@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Sequence
@@ -34,6 +35,23 @@ class Thresholder:
         grey = task.inputs["skin"].load_image().mean(axis=2)
         image = np.where(grey > self.threshold, 255, 0).astype(np.uint8)
         return Output({"share": float((image > 0).mean())}, image)
+
+
+class Crasher(Thresholder):
+    """Ends its process, as a broken library would, at one item; the first few times, or each time."""
+
+    def __init__(self, crash_at: str, log: Path, num_crashes: int | None = None) -> None:
+        super().__init__(log=log)
+        self.crash_at = crash_at
+        self.num_crashes = num_crashes
+
+    def make(self, task: Task) -> Output | Rejection:
+        made = super().make(task)
+        assert self.log is not None
+        tries = sum(line.split()[0] == self.crash_at for line in self.log.read_text().splitlines())
+        if task.id == self.crash_at and (self.num_crashes is None or tries <= self.num_crashes):
+            ctypes.string_at(0)  # reads where nothing is
+        return made
 
 
 class Namer:

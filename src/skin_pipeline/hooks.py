@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -18,12 +19,14 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import mlflow
 import psutil
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
@@ -34,7 +37,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from pydantic import BaseModel
 
 from skin_pipeline.datasets import FolderDataset, JSONLinesDataset, PageDataset
-from skin_pipeline.datasets.atomic import nearest_folder
+from skin_pipeline.datasets.atomic import LockHeldError, nearest_folder, storage_errors, take_lock
 from skin_pipeline.errors import SkinPipelineError, StorageError
 from skin_pipeline.items import json_digest
 
@@ -43,6 +46,9 @@ MIN_FREE_MIB = 256
 
 PROCESS_TAG = "skin_pipeline.process"
 """Names the process that does a run: host, process id, and when the process started."""
+
+WORKSPACE_LOCK = ".lock"
+"""File in the data folder that a run holds while it works there."""
 
 MAX_PARAM_CHARACTERS = 500
 """Longer values are in the run's parameter files only."""
@@ -55,7 +61,7 @@ class PreflightHook:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Ask every parameters model of the run, and look at the folders it would write to.
+        """Ask every parameters model and output of the run, and look at the folders it would write to.
 
         Raises:
             SkinPipelineError: Something is missing or cannot be written.
@@ -66,6 +72,9 @@ class PreflightHook:
                 if preflight is not None:
                     preflight()
         for name in sorted(pipeline.all_outputs()):
+            preflight = getattr(_dataset(catalog, name), "preflight", None)
+            if preflight is not None:
+                preflight()
             path = _path_of(catalog, name)
             if path is not None:
                 _require_space(name, path)
@@ -99,6 +108,66 @@ def _require_space(name: str, path: Path) -> None:
             f"{MIN_FREE_MIB} MiB. Free some space, or put the data elsewhere (data_root in "
             "conf/base/globals.yml)."
         )
+
+
+class WorkspaceHook:
+    """Keeps two runs from working in one data folder at a time; looking at it needs no lock.
+
+    The lock is the kernel's: it ends with the process, however that ends, and neither worker processes nor
+    the trainer inherit it.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a folder."""
+        self._folder: Path | None = None
+        self._lock: TextIO | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Find the data folder: ``data_root`` of the command line, or of globals.yml."""
+        loader = context.config_loader
+        root = (loader.runtime_params or {}).get("data_root") or loader["globals"]["data_root"]
+        self._folder = Path(context.project_path) / root
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Take the lock.
+
+        Raises:
+            StorageError: Another run has it, or the folder cannot be written.
+        """
+        self._release()  # of a run in this process that failed before its first node
+        if self._folder is None:
+            return
+        pipelines = ", ".join(run_params.get("pipeline_names") or ["__default__"])
+        started = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        holder = (
+            f"pipeline {pipelines}, process {os.getpid()} on {socket.gethostname()}, running since {started}"
+        )
+        try:
+            with storage_errors(self._folder):
+                self._lock = take_lock(self._folder / WORKSPACE_LOCK, holder)
+        except LockHeldError as exc:
+            raise StorageError(
+                f"{self._folder} is in use by another run ({exc.holder or 'which just began'}). Wait for "
+                "it to end, or stop it, and run the same command again; or give this run a folder of its own "
+                "with `--params data_root=FOLDER`."
+            ) from exc
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Give the lock up."""
+        self._release()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Give the lock up."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 class ErrorMessageHook:

@@ -1,10 +1,10 @@
-"""Items of a stage, plans to make them, and the engine that carries a plan out.
+"""Items of a stage, plans to make them, and the keys that say what is out of date.
 
 A stage of this project turns *items* (a skin's picture, its edges, its caption) into other items. A node
 does not compute them: it returns a :class:`Plan`, which says what makes an item and from what. The dataset
-it is saved to asks which items are missing or out of date (:func:`item_key`), has only those made
-(:func:`run_plan`) and stores each one as it comes. Nodes thereby stay pure, memory stays bounded, and a run
-that was killed goes on where it stopped.
+it is saved to asks which items are missing or out of date (:func:`item_key`), has an engine
+(:mod:`skin_pipeline.engines`) make only those and stores each one as it comes. Nodes thereby stay pure,
+memory stays bounded, and a run that was killed goes on where it stopped.
 
 Convention: pictures are ``uint8`` arrays, (H, W, 3) in RGB or (H, W) grey.
 """
@@ -13,28 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import itertools
 import json
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from skin_pipeline.errors import InputError, SkinPipelineError
-
-NAMES_SHOWN = 4
-"""An error names this many items of a batch; the rest are counted."""
+from skin_pipeline.errors import InputError
 
 
 def canonical_json(value: object) -> str:
@@ -63,6 +52,71 @@ def json_digest(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+class RecordStore(Protocol):
+    """Where records lie, as canonical JSON."""
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return a record as it is stored, by its place in bytes."""
+
+    def load(self, start: int, length: int) -> dict[str, Any]:
+        """Return a record."""
+
+
+class StoredRecord(Mapping[str, Any]):
+    """A record that stays where it is stored, and is read whenever it is asked for.
+
+    Records of a hundred thousand skins would fill the memory; places of records do not. A worker process
+    gets a plain dict.
+
+    Attributes:
+        sha256: Digest of the record's canonical JSON.
+    """
+
+    __slots__ = ("_length", "_start", "_store", "sha256")
+
+    def __init__(self, store: RecordStore, start: int, length: int, sha256: str) -> None:
+        """Remember the place.
+
+        Args:
+            store: What holds the record.
+            start: Where it begins, in bytes.
+            length: How long it is, in bytes.
+            sha256: Its digest.
+        """
+        self._store, self._start, self._length, self.sha256 = store, start, length, sha256
+
+    def read(self) -> bytes:
+        """Return the record's canonical JSON."""
+        return self._store.read(self._start, self._length)
+
+    def _load(self) -> dict[str, Any]:
+        return self._store.load(self._start, self._length)
+
+    def __getitem__(self, field: str) -> Any:
+        """Read the record and return one of its fields."""
+        return self._load()[field]
+
+    def __iter__(self) -> Iterator[str]:
+        """Read the record and iterate over the names of its fields."""
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        """Read the record and return the number of its fields."""
+        return len(self._load())
+
+    def items(self) -> ItemsView[str, Any]:
+        """Read the record once and return its fields with their values."""
+        return self._load().items()
+
+    def __repr__(self) -> str:
+        """Show the record."""
+        return repr(self._load())
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        """Become a plain dict where this is pickled to."""
+        return dict, (self._load(),)
+
+
 @dataclass(frozen=True)
 class Item:
     """One thing that a stage made (or that a user brought): a record, and a file if there is one.
@@ -83,7 +137,7 @@ class Item:
     @cached_property
     def record_digest(self) -> str:
         """The sha256 of the record's canonical JSON."""
-        return json_digest(self.record)
+        return self.record.sha256 if isinstance(self.record, StoredRecord) else json_digest(self.record)
 
     def load_image(self) -> np.ndarray:
         """Decode the item's picture as this project stored it.
@@ -119,22 +173,57 @@ def _is_picture(image: np.ndarray) -> bool:
     return image.dtype == np.uint8 and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3))
 
 
-class Items(Mapping[str, Item]):
-    """The items of one dataset, sorted by id, and the ones that were left out.
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode a picture as PNG, without loss.
 
-    Attributes:
-        rejected: Reason by id for each item that its stage left out.
+    OpenCV's own defaults are the fast path; naming a compression level, even the default one, leaves it.
+
+    Args:
+        image: uint8, (H, W, 3) RGB or (H, W).
+
+    Returns:
+        Bytes of the file: 1 bit a pixel for an (H, W) picture of nothing but 0 and 255, else 8 a channel.
     """
+    assert _is_picture(image), f"Not a picture: {image.dtype} of shape {image.shape}"
+    options: list[int] = []
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    elif ((image == 0) | (image == 255)).all():
+        options = [cv2.IMWRITE_PNG_BILEVEL, 1]
+    encoded, content = cv2.imencode(".png", image, options)
+    assert encoded, "OpenCV refused to encode a picture."
+    return bytes(content)
 
-    def __init__(self, items: Iterable[Item] = (), rejected: Mapping[str, str] | None = None) -> None:
+
+class Items(Mapping[str, Item]):
+    """The items of one dataset, sorted by id, and the ones that were left out."""
+
+    def __init__(
+        self,
+        items: Iterable[Item] = (),
+        rejected: Mapping[str, str] | None = None,
+        left_out: Iterable[Item] = (),
+    ) -> None:
         """Sort and keep the items.
 
         Args:
             items: In any order; ids are unique.
             rejected: Reason by id, for ids that are not among the items.
+            left_out: Items that a selection left out; their ids are among the rejected.
         """
         self._items = {item.id: item for item in sorted(items, key=lambda item: item.id)}
-        self.rejected: Mapping[str, str] = dict(sorted((rejected or {}).items()))
+        self._rejected = dict(sorted((rejected or {}).items()))
+        self._left_out = {item.id: item for item in sorted(left_out, key=lambda item: item.id)}
+
+    @property
+    def rejected(self) -> Mapping[str, str]:
+        """Reason by id for each item that its stage left out."""
+        return self._rejected
+
+    @property
+    def left_out(self) -> Mapping[str, Item]:
+        """Those of the rejected items that were made before a selection left them out, by id."""
+        return self._left_out
 
     def __getitem__(self, item_id: str) -> Item:
         """Return the item of that id."""
@@ -152,13 +241,38 @@ class Items(Mapping[str, Item]):
         """Say how many items there are."""
         return f"Items({len(self)} items, {len(self.rejected)} rejected)"
 
+    def under(self, folder: str) -> Items:
+        """Return the same items with ids inside a folder, ``a`` as ``folder/a``."""
+        return Items(
+            (replace(item, id=f"{folder}/{item.id}") for item in self.values()),
+            {f"{folder}/{item_id}": reason for item_id, reason in self.rejected.items()},
+        )
+
     @cached_property
     def digest(self) -> str:
         """The sha256 of all ids, files and records; the same wherever the files lie."""
-        lines = hashlib.sha256()
-        for item in self.values():
-            lines.update(f"{item.id}\0{item.sha256}\0{item.record_digest}\n".encode())
-        return lines.hexdigest()
+        return digest_contents((item.id, item.sha256, item.record_digest) for item in self.values())
+
+    @cached_property
+    def full_digest(self) -> str:
+        """The sha256 of the items, of those that were left out, and of the reasons."""
+        left_out = ((item.id, item.sha256, item.record_digest) for item in self.left_out.values())
+        return json_digest([self.digest, digest_contents(left_out), self.rejected])
+
+
+def digest_contents(items: Iterable[tuple[str, str, str]]) -> str:
+    """Digest items without holding them.
+
+    Args:
+        items: Id, digest of the file and digest of the record of each, sorted by id.
+
+    Returns:
+        sha256, 64 hex digits.
+    """
+    lines = hashlib.sha256()
+    for item in items:
+        lines.update("\0".join(item).encode() + b"\n")
+    return lines.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -169,10 +283,12 @@ class Output:
         record: JSON; kept in the dataset's manifest.
         image: uint8, (H, W, 3) RGB or (H, W); stored as PNG, with 1 bit a pixel when it is (H, W) and holds
             nothing but 0 and 255.
+        content: Bytes of a file of another kind, in place of a picture.
     """
 
     record: Mapping[str, Any]
     image: np.ndarray | None = None
+    content: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -219,9 +335,11 @@ class Plan:
         shared: Digest by name of inputs that all tasks have in common (a reference picture, weights).
         modules: Dotted names of the modules (or packages) whose source makes the output.
         batch_size: Tasks for one call of the worker.
-        num_workers: 1 works in this process, more in that many spawned ones.
+        num_workers: Processes that work at a time; see :mod:`skin_pipeline.engines`.
         select: A last pass over all records, to reject items for what others are (duplicates). Only for
             plans without pictures.
+        select_key: Digest of what the selection goes by: its limits, its source. Without it the selection is
+            made anew in every run.
         explicit_tasks: Set by :meth:`from_tasks`, in place of ``sources``.
     """
 
@@ -234,7 +352,21 @@ class Plan:
     batch_size: int = 1
     num_workers: int = 1
     select: Select | None = None
+    select_key: str | None = None
     explicit_tasks: tuple[Task, ...] | None = None
+
+    @cached_property
+    def key(self) -> str | None:
+        """Digest of all that the plan's items are made from and selected by.
+
+        Two equal keys mean that each item has the same key and the selection the same verdict, so that
+        nothing needs to be asked of the items one by one. None for explicit tasks, which have no digest, and
+        for a selection without a key.
+        """
+        if self.explicit_tasks is not None or (self.select is not None and self.select_key is None):
+            return None
+        sources = {name: items.digest for name, items in self.sources.items()}
+        return json_digest([self.common_key, sources, self.select_key])
 
     @cached_property
     def common_key(self) -> str:
@@ -302,6 +434,19 @@ class FolderPlan:
     key: str | None = None
 
 
+@dataclass(frozen=True)
+class PagePlan:
+    """How to write a page; carried out when its dataset is saved.
+
+    Attributes:
+        render: Returns the page.
+        key: Digest of all that the page is made from. A page with the same key is left as it is.
+    """
+
+    render: Callable[[], str]
+    key: str
+
+
 # --- what makes an item out of date ---------------------------------------------------------------------
 
 
@@ -342,181 +487,3 @@ def item_key(plan: Plan, task: Task) -> str:
     """
     inputs = {name: [item.sha256, item.record_digest] for name, item in task.inputs.items()}
     return json_digest([plan.common_key, inputs])
-
-
-# --- the engine -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Made:
-    """An :class:`Output` ready to be stored.
-
-    Attributes:
-        record: JSON.
-        content: Bytes of the PNG, if there is a picture.
-    """
-
-    record: Mapping[str, Any]
-    content: bytes | None = None
-
-
-OnResult = Callable[[Task, Made | Rejection], None]
-
-
-def encode_png(image: np.ndarray) -> bytes:
-    """Encode a picture as PNG, without loss.
-
-    OpenCV's own defaults are the fast path; naming a compression level, even the default one, leaves it.
-
-    Args:
-        image: uint8, (H, W, 3) RGB or (H, W).
-
-    Returns:
-        Bytes of the file: 1 bit a pixel for an (H, W) picture of nothing but 0 and 255, else 8 a channel.
-    """
-    assert _is_picture(image), f"Not a picture: {image.dtype} of shape {image.shape}"
-    options: list[int] = []
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    elif ((image == 0) | (image == 255)).all():
-        options = [cv2.IMWRITE_PNG_BILEVEL, 1]
-    encoded, content = cv2.imencode(".png", image, options)
-    assert encoded, "OpenCV refused to encode a picture."
-    return bytes(content)
-
-
-def run_plan(plan: Plan, tasks: Sequence[Task], on_result: OnResult) -> None:
-    """Make items, in this process or in ``plan.num_workers`` spawned ones.
-
-    Results are handed over one by one as they come, in no certain order, and no more than two batches a
-    worker are under way, so memory does not grow with the number of tasks.
-
-    Args:
-        plan: Says who makes the items, and in what batches.
-        tasks: Those of its tasks to carry out; all of them, or what is missing.
-        on_result: Called in this process with each task and its result.
-
-    Raises:
-        SkinPipelineError: The worker raised one, or a worker process died; the message names the items.
-        RuntimeError: The worker raised anything else (a bug); the message names the items.
-    """
-    batches = [tasks[start : start + plan.batch_size] for start in range(0, len(tasks), plan.batch_size)]
-    num_workers = min(plan.num_workers, len(batches))
-    if num_workers > 1:
-        _run_in_processes(plan, batches, num_workers, on_result)
-    elif batches:
-        with _naming_items(plan.stage, batches[0]):
-            worker = plan.make_worker()
-        for batch in batches:
-            _hand_over(batch, _run_batch(plan.stage, worker, batch), on_result)
-
-
-def _hand_over(batch: Sequence[Task], results: Sequence[Made | Rejection], on_result: OnResult) -> None:
-    """Report a batch's results one by one."""
-    for task, result in zip(batch, results, strict=True):
-        on_result(task, result)
-
-
-def _run_batch(stage: str, worker: Worker, batch: Sequence[Task]) -> list[Made | Rejection]:
-    """Have a batch made and its pictures encoded; errors name its items."""
-    with _naming_items(stage, batch):
-        results = worker(batch)
-        assert len(results) == len(batch), f"{len(results)} results for {len(batch)} tasks"
-        return [
-            result
-            if isinstance(result, Rejection)
-            else Made(
-                json.loads(canonical_json(result.record)),
-                None if result.image is None else encode_png(result.image),
-            )
-            for result in results
-        ]
-
-
-@contextmanager
-def _naming_items(stage: str, batch: Sequence[Task]) -> Iterator[None]:
-    """Re-raise what a batch raises with the names of its items before the message."""
-    try:
-        yield
-    except SkinPipelineError as exc:
-        raise type(exc)(f"Stage '{stage}', {_names(batch)}: {exc}") from exc
-    except Exception as exc:
-        raise RuntimeError(f"Stage '{stage}' failed on {_names(batch)}: {type(exc).__name__}: {exc}") from exc
-
-
-def _names(batch: Sequence[Task]) -> str:
-    """Name a batch's items, the first few of them if there are many."""
-    shown = ", ".join(f"'{task.id}'" for task in batch[:NAMES_SHOWN])
-    return shown if len(batch) <= NAMES_SHOWN else f"{shown} and {len(batch) - NAMES_SHOWN} more"
-
-
-def _run_in_processes(
-    plan: Plan, batches: Sequence[Sequence[Task]], num_workers: int, on_result: OnResult
-) -> None:
-    """Spread batches over spawned processes, with two batches a process under way at most."""
-    waiting = iter(batches)
-    under_way: dict[Future[list[Made | Rejection]], Sequence[Task]] = {}
-    pool = ProcessPoolExecutor(
-        num_workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker_process,
-        initargs=(plan.stage, plan.make_worker),
-    )
-    try:
-        for batch in itertools.islice(waiting, 2 * num_workers):
-            under_way[pool.submit(_run_batch_here, batch)] = batch
-        while under_way:
-            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                results = future.result()
-                _hand_over(under_way.pop(future), results, on_result)
-            for batch in itertools.islice(waiting, len(done)):
-                under_way[pool.submit(_run_batch_here, batch)] = batch
-    except BrokenProcessPool as exc:
-        lost = [task for batch in under_way.values() for task in batch]
-        raise SkinPipelineError(
-            f"Stage '{plan.stage}': a worker process died (out of memory?) while {_names(lost)} were "
-            f"made. Lower num_workers ({plan.num_workers}) or batch_size ({plan.batch_size}) and run the "
-            "same command again; what is done is kept."
-        ) from exc
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@dataclass
-class _WorkerProcess:
-    """What a spawned process works with: the stage, and its worker once the first batch needs it."""
-
-    stage: str
-    make_worker: Callable[[], Worker]
-    worker: Worker | None = None
-
-
-_here: _WorkerProcess | None = None
-"""Set in spawned processes only."""
-
-
-def _start_worker_process(stage: str, make_worker: Callable[[], Worker]) -> None:
-    """Prepare a spawned process: one thread, no Ctrl-C of its own, no life after its parent's."""
-    global _here  # noqa: PLW0603 - the one thing that a pool's initialiser can leave behind
-    _here = _WorkerProcess(stage, make_worker)
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone; a pool's processes would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _run_batch_here(batch: Sequence[Task]) -> list[Made | Rejection]:
-    """Run a batch in a spawned process; the first one builds the worker, so that its errors come back."""
-    assert _here is not None
-    if _here.worker is None:
-        with _naming_items(_here.stage, batch):
-            _here.worker = _here.make_worker()
-    return _run_batch(_here.stage, _here.worker, batch)

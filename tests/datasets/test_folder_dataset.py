@@ -127,6 +127,33 @@ def test_kill_between_the_renames_is_mended_by_the_next_save(dataset, tmp_path, 
     ]
 
 
+def test_kill_between_the_renames_does_not_cost_the_old_folder(dataset, tmp_path, monkeypatch):
+    dataset.save(plan(key="k1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_dataset.Path, "rename", stop_second_rename())
+        with pytest.raises(KeyboardInterrupt):
+            dataset.save(plan("new", key="k2"))
+    dataset.save(plan("never written", key="k1"))
+    assert dataset.load().files["unet/w.bin"] == hashlib.sha256(b"weights").hexdigest()
+    assert not list((tmp_path / "models").glob(".controlnet.old"))
+
+
+def test_kill_while_the_old_folder_is_removed_leaves_nothing_in_the_end(dataset, tmp_path, monkeypatch):
+    dataset.save(plan(key="k1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_dataset.shutil, "rmtree", stop_at_the_old_folder)
+        with pytest.raises(KeyboardInterrupt):
+            dataset.save(plan("new", key="k2"))
+    assert dataset.load().files["unet/w.bin"] == hashlib.sha256(b"new").hexdigest()
+    dataset.save(plan("never written", key="k2"))  # nothing to publish, but something to tidy up
+    assert not list((tmp_path / "models").glob(".controlnet.old"))
+
+
+def stop_at_the_old_folder(path, **_):
+    if path.name.endswith(".old") and path.exists():
+        raise KeyboardInterrupt
+
+
 def stop_second_rename():
     rename, num_renames = folder_dataset.Path.rename, 0
 

@@ -205,6 +205,7 @@ def test_selection_rejects_by_all_records_and_is_taken_again_each_time(tmp_path,
 
     loaded = save("a1", "a2", "b1")
     assert (list(loaded), loaded.rejected) == (["a1", "b1"], {"a2": "like 'a1'"})
+    assert {item_id: item.record["initial"] for item_id, item in loaded.left_out.items()} == {"a2": "a"}
     loaded = save("a2", "b1")
     assert (list(loaded), loaded.rejected) == (["a2", "b1"], {})
 

@@ -11,9 +11,11 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from skin_pipeline.errors import StorageError
 
@@ -26,12 +28,12 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.tmp")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file beside its place, flush it to the disk and rename it.
 
     Args:
         path: The file; its folder is made if need be.
-        content: All of it.
+        content: All of it, or its parts in order.
 
     Raises:
         OSError: The folder cannot be written or is full; the old file, if any, is as it was.
@@ -40,13 +42,27 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = temporary_path(path)
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def has_size(path: str, size_bytes: int) -> bool:
+    """Tell whether a regular file is there with a size.
+
+    Args:
+        path: The file; one of a hundred thousand, so no ``Path`` is made of it.
+        size_bytes: What it should have.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return False
+    return status.st_size == size_bytes and stat.S_ISREG(status.st_mode)
 
 
 def flush_folder(folder: Path) -> None:
@@ -96,12 +112,58 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from exc
 
 
-@contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
-    """Keep other processes from writing what a lock file stands for; the lock ends with the process.
+class LockHeldError(Exception):
+    """Another process holds a lock.
+
+    Attributes:
+        holder: What that process said of itself; empty if it had not come to that.
+    """
+
+    def __init__(self, holder: str) -> None:
+        """Keep what the holder said of itself."""
+        super().__init__(holder)
+        self.holder = holder
+
+
+def take_lock(path: Path, holder: str) -> TextIO:
+    """Take a lock that ends with this process, however that ends.
+
+    Programs that this process starts do not inherit it.
 
     Args:
         path: The lock file; it is made if need be and stays.
+        holder: What others are told while the lock is held.
+
+    Returns:
+        The open file; closing it gives the lock up.
+
+    Raises:
+        LockHeldError: Another process has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(holder)
+        file.flush()
+    except BlockingIOError:
+        file.seek(0)
+        other = file.read().strip()
+        file.close()
+        raise LockHeldError(other) from None
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Keep other processes from writing what a lock file stands for.
+
+    Args:
+        path: The lock file; see :func:`take_lock`.
 
     Yields:
         Nothing, while the lock is held.
@@ -109,17 +171,12 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     Raises:
         StorageError: Another process holds the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            file.seek(0)
-            raise StorageError(
-                f"{path.parent} is being written by another run (process {file.read().strip() or 'unknown'})."
-                " Wait for it to end, or stop it, and run the same command again."
-            ) from exc
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    try:
+        file = take_lock(path, str(os.getpid()))
+    except LockHeldError as exc:
+        raise StorageError(
+            f"{path.parent} is being written by another run (process {exc.holder or 'unknown'})."
+            " Wait for it to end, or stop it, and run the same command again."
+        ) from exc
+    with file:
         yield

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import orjson
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from skin_pipeline.datasets.atomic import exclusive_lock, flush_folder, storage_errors, write_atomically
+from skin_pipeline.datasets.atomic import (
+    exclusive_lock,
+    flush_folder,
+    has_size,
+    storage_errors,
+    write_atomically,
+)
 from skin_pipeline.datasets.contact_sheet import table_preview
 from skin_pipeline.errors import IncompleteDatasetError, StorageError
 from skin_pipeline.items import Folder, FolderPlan, canonical_json, json_digest
@@ -24,7 +30,11 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
     """A folder that is there wholly or not at all.
 
     Saving fills a hidden folder beside it, adds ``_manifest.json`` (sha256 and size of each file) and swaps
-    the two. A reader finds the old folder or the new one, or none in the instant between two renames.
+    the two. A reader finds the old folder or the new one, or none in the instant between two renames; what a
+    kill in that instant leaves is mended by the next save.
+
+    Versions: Kedro's ``versioned`` is not offered; a published folder is known by its digest
+    (``load().digest``), and models are kept as versions in MLflow's registry.
 
     Example YAML::
 
@@ -59,14 +69,14 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
 
     def save(self, data: FolderPlan) -> None:
         """Fill a folder beside and put it in place."""
-        beside = self._filepath.with_name(f".{self._filepath.name}.new")
+        beside = self._beside("new")
         lock = self._filepath.with_name(f".{self._filepath.name}.lock")
         with storage_errors(self._filepath), exclusive_lock(lock):
+            self._mend_swap()
             if data.key is not None and self._is_current(data.key):
                 self._logger.info("%s: unchanged", self._filepath.name)
                 return
             self._refuse_foreign_folder()
-            shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             try:
                 data.write(beside)
@@ -86,21 +96,20 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
 
     def _read(self) -> Folder:
         """Read the marker and see that each file is there."""
-        marker = self._marker()
-        for name, (_, size_bytes) in marker["files"].items():
-            path = self._filepath / name
-            if not path.is_file() or path.stat().st_size != size_bytes:
+        files = self._marker()["files"]
+        for name, (_, size_bytes) in files.items():
+            if not has_size(f"{self._filepath}/{name}", size_bytes):
                 raise IncompleteDatasetError(
-                    f"{path} is missing or not the {size_bytes} bytes that were published. Remove "
-                    f"{self._filepath} and run the pipeline that makes it."
+                    f"{self._filepath / name} is missing or not the {size_bytes} bytes that were published. "
+                    f"Remove {self._filepath} and run the pipeline that makes it."
                 )
-        files = {name: sha256 for name, (sha256, _) in marker["files"].items()}
-        return Folder(self._filepath, json_digest(files), files)
+        digests = {name: sha256 for name, (sha256, _) in files.items()}
+        return Folder(self._filepath, json_digest(digests), digests)
 
     def _marker(self) -> dict[str, Any]:
         """Read what was published."""
         try:
-            marker: dict[str, Any] = json.loads((self._filepath / MARKER).read_bytes())
+            marker: dict[str, Any] = orjson.loads((self._filepath / MARKER).read_bytes())
         except (FileNotFoundError, NotADirectoryError) as exc:
             raise IncompleteDatasetError(
                 f"{self._filepath} was not published yet (no {MARKER} in it). Run the pipeline that makes it."
@@ -110,10 +119,24 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
     def _is_current(self, key: str) -> bool:
         """Tell whether the published folder was made from the same and is whole."""
         try:
-            self._read()
+            marker = self._marker()
         except IncompleteDatasetError:
             return False
-        return bool(self._marker()["key"] == key)
+        return marker["key"] == key and all(
+            has_size(f"{self._filepath}/{name}", size_bytes)
+            for name, (_, size_bytes) in marker["files"].items()
+        )
+
+    def _beside(self, state: str) -> Path:
+        """Return the name of the hidden folder that is ``new`` or ``old``."""
+        return self._filepath.with_name(f".{self._filepath.name}.{state}")
+
+    def _mend_swap(self) -> None:
+        """Undo or end what a kill left of an earlier save."""
+        if self._beside("old").exists() and not self._filepath.exists():
+            self._beside("old").rename(self._filepath)
+        for state in ("old", "new"):
+            shutil.rmtree(self._beside(state), ignore_errors=True)
 
     def _refuse_foreign_folder(self) -> None:
         """Do not replace what somebody else put there."""
@@ -130,8 +153,7 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
         write_atomically(beside / MARKER, canonical_json({"key": key, "files": files}).encode())
         for folder in {path.parent for path in paths} | {beside}:
             flush_folder(folder)
-        retired = self._filepath.with_name(f".{self._filepath.name}.old")
-        shutil.rmtree(retired, ignore_errors=True)
+        retired = self._beside("old")
         if self._filepath.exists():
             self._filepath.rename(retired)
         beside.rename(self._filepath)

@@ -11,73 +11,79 @@ turns the journal into the manifest. The last line of an id counts. An announcem
 says that the file of that id may be of any age, so it is made again. A torn last line is as good as none.
 
 Manifests hold no times and no absolute paths: the same items give the same bytes anywhere.
+
+In most runs nothing has changed, and that must cost little, however many items there are. Beside the manifest
+lies ``.summary.json`` with the key of the plan that it was made by (:attr:`skin_pipeline.items.Plan.key`, a
+digest over all that goes into the items' own keys) and the digests of its items, which the keys of the plans
+that follow are made of. When a plan comes with that key, and every file is there with its size, the folder is
+up to date and no item is looked at. A summary counts only beside the very manifest that it was taken from, by
+size, times and inode; it can be lost or left behind at any time, and then items are asked one by one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, BinaryIO
+
+import orjson
 
 from skin_pipeline.datasets.atomic import (
     exclusive_lock,
     flush_folder,
+    has_size,
     storage_errors,
     temporary_path,
     write_atomically,
 )
+from skin_pipeline.datasets.item_list import Entry, ItemList
 from skin_pipeline.datasets.progress import progress_bar
+from skin_pipeline.engines import Engine, Made
 from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, StorageError
 from skin_pipeline.items import (
-    Made,
     Plan,
     Rejection,
     Task,
     canonical_json,
+    digest_contents,
     item_key,
     json_digest,
-    run_plan,
 )
 
 MANIFEST = "_manifest.jsonl"
 JOURNAL = "_journal.jsonl"
+SUMMARY = ".summary.json"
 LOCK = ".lock"
 
 logger = logging.getLogger(__name__)
 
+_ID = re.compile(r"(?![._])[^/\0]+(?:/(?![._])[^/\0]+)*")
+"""A path inside the folder whose parts are neither hidden nor reserved."""
+
 
 @dataclass(frozen=True)
-class Entry:
-    """What a folder knows about an item: a line of its manifest.
+class Summary:
+    """What is known of a complete folder without looking at its items.
 
     Attributes:
-        id: The item's id.
-        key: Digest of all that the item was made from (:func:`skin_pipeline.items.item_key`).
-        record: The stage's record; None when the worker rejected the item.
-        sha256: Digest of the item's file, or of its record.
-        size_bytes: Size of the item's file in this folder, if it has one.
-        rejected: Why the item was left out, if it was.
+        plan_key: :attr:`skin_pipeline.items.Plan.key` of the plan that the folder was last saved by.
+        digest: :attr:`skin_pipeline.items.Items.digest` of its items.
+        full_digest: :attr:`skin_pipeline.items.Items.full_digest` of its items.
+        num_items: How many there are, rejected ones not counted.
+        rejected: Reason by id, sorted.
     """
 
-    id: str
-    key: str
-    record: Mapping[str, Any] | None = None
-    sha256: str | None = None
-    size_bytes: int | None = None
-    rejected: str | None = None
-
-    def to_line(self) -> bytes:
-        """Return the line that stands for the entry."""
-        fields = {name: value for name, value in asdict(self).items() if value is not None}
-        return canonical_json(fields).encode() + b"\n"
-
-
-FIELDS = frozenset(Entry.__dataclass_fields__)
+    plan_key: str | None
+    digest: str
+    full_digest: str
+    num_items: int
+    rejected: dict[str, str]
 
 
 class ItemFolder:
@@ -125,19 +131,19 @@ class ItemFolder:
         Raises:
             ConfigurationError: The id would lie outside the folder, or be hidden or reserved.
         """
-        parts = PurePosixPath(item_id).parts
-        if not parts or "/".join(parts) != item_id or any(part.startswith((".", "_", "/")) for part in parts):
+        self._check_id(item_id)
+        return self.path / f"{item_id}{self.suffix or ''}"
+
+    def _check_id(self, item_id: str) -> None:
+        """Refuse an id whose file would lie outside the folder, or be hidden or reserved."""
+        if not _ID.fullmatch(item_id):
             raise ConfigurationError(
                 f"'{item_id}' cannot name an item of {self.path}: expected a path without '..' whose parts "
                 "do not begin with '.' or '_'."
             )
-        return self.path / f"{item_id}{self.suffix or ''}"
 
-    def read(self) -> list[Entry]:
-        """Read the manifest.
-
-        Returns:
-            The entries, sorted by id.
+    def open(self) -> ItemList:
+        """Open the manifest; what it says stays readable when the folder is brought up to date.
 
         Raises:
             IncompleteDatasetError: The folder was never written, or its writing was interrupted.
@@ -148,70 +154,102 @@ class ItemFolder:
                 f"{self.path} {state} (it has no {MANIFEST}). Run the pipeline that makes it; after an "
                 "interruption the same command goes on where it stopped."
             )
-        return [entry for entry in self._read_list(self.manifest).values() if entry is not None]
+        return ItemList(self.manifest)
 
-    def update(self, name: str, plan: Plan) -> None:
+    def read(self) -> list[Entry]:
+        """Read the manifest; see :meth:`open` for what it raises.
+
+        Returns:
+            The entries, sorted by id.
+        """
+        return [entry for entry in self.open().entries(check_records=False).values() if entry is not None]
+
+    def summary(self, manifest: ItemList) -> Summary | None:
+        """Return what is known of the items of an open manifest; None if there is no summary of it."""
+        try:
+            stored = orjson.loads((self.path / SUMMARY).read_bytes())
+            stat = stored.pop("stat")
+            return Summary(**stored) if stat == manifest.stat() else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def update(self, name: str, plan: Plan, engine: Engine) -> None:
         """Bring the folder up to date with a plan, making what is missing or out of date.
 
         Args:
             name: What to call the folder in the log.
             plan: What is to be in it.
+            engine: Makes what is missing.
 
         Raises:
             ConfigurationError: An id cannot name a file here.
             StorageError: Another process writes the folder, or the disk is full or cannot be written.
-            SkinPipelineError: A worker failed; see :func:`skin_pipeline.items.run_plan`.
+            SkinPipelineError: A worker failed; see :meth:`skin_pipeline.engines.Engine.run`.
         """
         assert plan.select is None or self.suffix is None, "A selection is for records without files."
-        tasks = {task.id: task for task in plan.tasks()}
-        for task_id in tasks:
-            self.file_path(task_id)
         with storage_errors(self.path), exclusive_lock(self.path / LOCK):
-            known = self._known()
-            keys = {task_id: item_key(plan, task) for task_id, task in tasks.items()}
-            reused = {
-                task_id: entry
-                for task_id, key in keys.items()
-                if (entry := known.get(task_id)) is not None and entry.key == key and self._has_file(entry)
-            }
-            missing = [task for task_id, task in tasks.items() if task_id not in reused]
-            gone = known.keys() - keys.keys()
-            if missing or gone:
-                self._reopen()
-            made = self._make(name, plan, missing, keys, known.keys())
-            self._remove(gone)
-            entries = _select(plan, {**reused, **made})
-            self._close(entries)
-        num_rejected = sum(entry.rejected is not None for entry in entries)
+            num_made = 0
+            if (summary := self._summary_of(plan)) is None:
+                summary, num_made = self._bring_up_to_date(name, plan, engine)
+        num_rejected = len(summary.rejected)
+        num_reused = summary.num_items + num_rejected - num_made
         logger.info(
             "%s: %d items, %d reused, %d made, %d rejected",
-            name, len(entries) - num_rejected, len(reused), len(made), num_rejected,
+            name, summary.num_items, num_reused, num_made, num_rejected,
         )  # fmt: skip
+
+    def _summary_of(self, plan: Plan) -> Summary | None:
+        """Return the folder's summary if the plan would change nothing in it."""
+        if plan.key is None or not self.is_complete():
+            return None
+        manifest = self.open()
+        summary = self.summary(manifest)
+        is_current = summary is not None and summary.plan_key == plan.key and self._has_files(manifest)
+        return summary if is_current else None
+
+    def _bring_up_to_date(self, name: str, plan: Plan, engine: Engine) -> tuple[Summary, int]:
+        """Ask every item whether it is current; return what is there then, and how many were made."""
+        tasks = {task.id: task for task in plan.tasks()}
+        for task_id in tasks:
+            self._check_id(task_id)
+        known = self._known()
+        keys = {task_id: item_key(plan, task) for task_id, task in tasks.items()}
+        reused = {
+            task_id: entry
+            for task_id, key in keys.items()
+            if (entry := known.get(task_id)) is not None and entry.key == key and self._has_file(entry)
+        }
+        missing = [task for task_id, task in tasks.items() if task_id not in reused]
+        gone = known.keys() - keys.keys()
+        if missing or gone:
+            self._reopen()
+        made = self._make(name, plan, engine, missing, keys, known.keys())
+        self._remove(gone)
+        entries = _select(plan, {**reused, **made})
+        self._close(entries, changed=any(known.get(entry.id) is not entry for entry in entries))
+        summary = summarise(plan.key, entries)
+        self._write_summary(summary)
+        return summary, len(made)
 
     def _known(self) -> dict[str, Entry | None]:
         """Read what an earlier run left: the manifest if it ended, else the journal."""
-        return self._read_list(self.manifest if self.is_complete() else self.journal)
-
-    def _read_list(self, path: Path) -> dict[str, Entry | None]:
-        """Read a list; None stands for an id whose file was announced but not recorded."""
-        if not path.exists():
-            return {}
-        entries: dict[str, Entry | None] = {}
-        with path.open("rb") as lines:
-            for line in lines:
-                fields = _parse(line)
-                if fields is not None:
-                    entries[fields["id"]] = Entry(**fields) if "key" in fields else None
-        return entries
+        if self.is_complete():
+            return ItemList(self.manifest).entries(check_records=False)
+        return ItemList(self.journal).entries(check_records=True) if self.journal.exists() else {}
 
     def _has_file(self, entry: Entry) -> bool:
         """Tell whether an item's file is what its entry says, as far as its size can tell."""
         if entry.size_bytes is None:
             return entry.rejected is not None or self.suffix is None
-        try:
-            return self.file_path(entry.id).stat().st_size == entry.size_bytes
-        except OSError:
-            return False
+        return has_size(f"{self.path}/{entry.id}{self.suffix or ''}", entry.size_bytes)
+
+    def _has_files(self, manifest: ItemList) -> bool:
+        """Tell whether all files are what the manifest says, as far as their sizes can tell."""
+        if self.suffix is None:
+            return True
+        return all(
+            has_size(f"{self.path}/{item_id}{self.suffix}", size) for item_id, size in manifest.file_sizes()
+        )
 
     def _reopen(self) -> None:
         """Take the completeness mark off: the manifest becomes the journal."""
@@ -220,7 +258,13 @@ class ItemFolder:
             flush_folder(self.path)
 
     def _make(
-        self, name: str, plan: Plan, tasks: list[Task], keys: Mapping[str, str], known: Iterable[str]
+        self,
+        name: str,
+        plan: Plan,
+        engine: Engine,
+        tasks: list[Task],
+        keys: Mapping[str, str],
+        known: Iterable[str],
     ) -> dict[str, Entry]:
         """Have tasks carried out and store each result as it comes."""
         made: dict[str, Entry] = {}
@@ -228,27 +272,31 @@ class ItemFolder:
             return made
         ours = set(known)
         with self._appending() as journal, progress_bar(name, len(tasks)) as advance:
+            written = ItemList(self.journal)
 
             def store(task: Task, result: Made | Rejection) -> None:
                 may_replace = self._adopt or task.id in ours
-                made[task.id] = self._store(journal, task, keys[task.id], result, may_replace=may_replace)
+                entry = self._store(journal, task, keys[task.id], result, may_replace=may_replace)
+                start = journal.tell()
+                line = entry.to_line()
+                _append(journal, line)
+                made[task.id] = written.entry_at(line, start)
                 advance()
 
-            run_plan(plan, tasks, store)
+            engine.run(plan, tasks, store)
         return made
 
     @contextmanager
     def _appending(self) -> Iterator[BinaryIO]:
         """Open the journal to append whole lines; a torn last line is cut off first."""
         with self.journal.open("a+b") as journal:
-            journal.seek(0)
-            journal.truncate(journal.read().rfind(b"\n") + 1)
+            journal.truncate(_end_of_lines(journal))
             yield journal
 
     def _store(
         self, journal: BinaryIO, task: Task, key: str, result: Made | Rejection, *, may_replace: bool
     ) -> Entry:
-        """Store one result: its file, then its line in the journal."""
+        """Store one result's file, and describe the result."""
         path = self.file_path(task.id)
         if isinstance(result, Made) and result.content is not None:
             assert self.suffix is not None, f"Item '{task.id}' has a picture, {self.path} is for records."
@@ -261,20 +309,18 @@ class ItemFolder:
             write_atomically(path, result.content)
         elif self.suffix is not None and may_replace:
             _discard(path)
-        entry = self._entry(task, key, result)
-        _append(journal, entry.to_line())
-        return entry
+        return self._entry(task, key, result)
 
     def _entry(self, task: Task, key: str, result: Made | Rejection) -> Entry:
         """Describe a result."""
         if isinstance(result, Rejection):
             return Entry(task.id, key, rejected=result.reason)
-        record = result.record
+        record, record_sha256 = result.record, json_digest(result.record)
         if result.content is not None:
             sha256 = hashlib.sha256(result.content).hexdigest()
-            return Entry(task.id, key, record, sha256, len(result.content))
+            return Entry(task.id, key, record, record_sha256, sha256, len(result.content))
         assert self.suffix is None, f"Item '{task.id}' has no picture, {self.path} is for pictures."
-        return Entry(task.id, key, record, self._source_digest(task, record) or json_digest(record))
+        return Entry(task.id, key, record, record_sha256, self._source_digest(task, record) or record_sha256)
 
     def _source_digest(self, task: Task, record: Mapping[str, Any]) -> str | None:
         """Return the digest of the file that a record points to, as the task's inputs know it."""
@@ -297,26 +343,54 @@ class ItemFolder:
                     break
                 folder.rmdir()
 
-    def _close(self, entries: list[Entry]) -> None:
-        """Write the manifest, if it is not the one that is there, and drop the journal."""
-        content = b"".join(entry.to_line() for entry in entries)
-        if not (self.is_complete() and self.manifest.read_bytes() == content):
-            for folder in {
-                self.file_path(entry.id).parent for entry in entries if entry.size_bytes is not None
-            }:
-                flush_folder(folder)
-            write_atomically(self.manifest, content)
+    def _close(self, entries: list[Entry], *, changed: bool) -> None:
+        """Write the manifest, if the one that is there says something else, and drop the journal."""
+        if changed or not self.is_complete():
+            folders = {entry.id.rpartition("/")[0] for entry in entries if entry.size_bytes is not None}
+            for folder in folders:
+                flush_folder(self.path / folder)
+            write_atomically(self.manifest, (entry.to_line() for entry in entries))
             flush_folder(self.path)
         self.journal.unlink(missing_ok=True)
 
+    def _write_summary(self, summary: Summary) -> None:
+        """Write the summary of the manifest that is there, if it is not there already."""
+        manifest = self.open()
+        if self.summary(manifest) != summary:
+            fields = {"stat": manifest.stat(), **asdict(summary)}
+            write_atomically(self.path / SUMMARY, canonical_json(fields).encode())
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return a list's line as fields; None if a kill or a power cut tore it, or another version wrote it."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return None
-    return fields if line.endswith(b"\n") and isinstance(fields, dict) and fields.keys() <= FIELDS else None
+
+def summarise(plan_key: str | None, entries: Sequence[Entry]) -> Summary:
+    """Take the summary of a complete folder.
+
+    Args:
+        plan_key: Of the plan that it was saved by.
+        entries: All of them, sorted by id.
+    """
+    kept = [entry for entry in entries if entry.rejected is None]
+    left_out = [entry for entry in entries if entry.rejected is not None and entry.record is not None]
+    rejected = {entry.id: entry.rejected for entry in entries if entry.rejected is not None}
+    digest = _digest_entries(kept)
+    full_digest = json_digest([digest, _digest_entries(left_out), rejected])
+    return Summary(plan_key, digest, full_digest, len(kept), rejected)
+
+
+def _digest_entries(entries: Iterable[Entry]) -> str:
+    return digest_contents((entry.id, entry.sha256 or "", entry.record_sha256 or "") for entry in entries)
+
+
+def _end_of_lines(journal: BinaryIO, block_bytes: int = 2**16) -> int:
+    """Return where a journal's last whole line ends; only its end is read."""
+    end = journal.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - block_bytes)
+        journal.seek(start)
+        found = journal.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def _append(journal: BinaryIO, line: bytes) -> None:
@@ -337,9 +411,11 @@ def _select(plan: Plan, entries: Mapping[str, Entry]) -> list[Entry]:
         return [entries[item_id] for item_id in sorted(entries)]
     made = {item_id: entry for item_id, entry in entries.items() if entry.record is not None}
     reasons = plan.select({item_id: made[item_id].record or {} for item_id in sorted(made)})
-    return [
-        Entry(**{**vars(entries[item_id]), "rejected": reasons.get(item_id)})
-        if item_id in made
-        else entries[item_id]
-        for item_id in sorted(entries)
-    ]
+    return [_judged(entries[item_id], reasons.get(item_id)) for item_id in sorted(entries)]
+
+
+def _judged(entry: Entry, reason: str | None) -> Entry:
+    """Return an entry with the selection's verdict; what a worker rejected stays rejected."""
+    if entry.record is None or entry.rejected == reason:
+        return entry
+    return replace(entry, rejected=reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,66 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview, TablePreview
 
 from skin_pipeline.datasets.contact_sheet import draw_contact_sheet, image_preview, sample, table_preview
-from skin_pipeline.datasets.item_folder import MANIFEST, Entry, ItemFolder
+from skin_pipeline.datasets.item_folder import MANIFEST, ItemFolder, Summary
+from skin_pipeline.datasets.item_list import Entry, ItemList
+from skin_pipeline.engines import make_engine, read_engine
 from skin_pipeline.items import Item, Items, Plan, json_digest
 
 PREVIEW_ROWS = 8
+
+
+class StoredItem(Item):
+    """An item whose path is made when it is asked for; in most runs few of them are."""
+
+    def __init__(
+        self,
+        id: str,
+        record: Mapping[str, Any],
+        sha256: str,
+        path: Path | Callable[[], Path | None] | None = None,
+    ) -> None:
+        """Keep what an item has.
+
+        Args:
+            id: See :class:`~skin_pipeline.items.Item`.
+            record: The same.
+            sha256: The same.
+            path: The file, or what finds it.
+        """
+        vars(self).update(id=id, record=record, sha256=sha256, _place=path)
+
+    @cached_property
+    def path(self) -> Path | None:
+        """The file, if the item has one."""
+        place: Path | Callable[[], Path | None] | None = vars(self)["_place"]
+        return place() if callable(place) else place
+
+    def __reduce__(self) -> tuple[type[Item], tuple[object, ...]]:
+        """Become a plain item where this is pickled to."""
+        return Item, (self.id, self.record, self.sha256, self.path)
+
+
+class StoredItems(Items):
+    """Items that are read when one of them is asked for; in most runs only their digest is."""
+
+    def __init__(self, read: Callable[[], Items], summary: Summary | None) -> None:
+        """Keep what is known without reading.
+
+        Args:
+            read: Reads the items.
+            summary: What is known of them, if anything is.
+        """
+        self._read = read
+        if summary is not None:
+            self.digest, self.full_digest = summary.digest, summary.full_digest
+            self._rejected = summary.rejected
+
+    def __getattr__(self, name: str) -> Any:
+        """Read the items when the first of their attributes is missing."""
+        if name not in {"_items", "_rejected", "_left_out"}:
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'.", name=name, obj=self)
+        vars(self).update(vars(self._read()))
+        return vars(self)[name]
 
 
 class ItemsDataset(AbstractDataset[Plan, Items]):
@@ -25,12 +82,16 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
     raises :class:`~skin_pipeline.errors.IncompleteDatasetError`. The format is described in
     :mod:`skin_pipeline.datasets.item_folder`.
 
+    Versions: Kedro's ``versioned`` is not offered, as a new folder for every run would make every item again.
+    What a run saved is known by the digests of :meth:`content_manifest`.
+
     Example YAML::
 
         edge_maps:
           type: skin_pipeline.datasets.ItemsDataset
           filepath: data/03_primary/edge_maps
           suffix: .png
+          engine: {kind: local}
           metadata: {kedro-viz: {layer: primary}}
 
     Example Python::
@@ -46,6 +107,7 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
         filepath: str,
         suffix: str | None = None,
         source_folder: str | None = None,
+        engine: Mapping[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Describe the dataset.
@@ -55,7 +117,12 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
             suffix: Suffix of the items' files (``.png``); None if the items are records only.
             source_folder: For items that are records about files elsewhere: the folder that holds the file
                 named by ``record["source"]``. That file is then the item's path and its digest the item's.
+            engine: Who makes items (:class:`skin_pipeline.engines.EngineParameters`); none: processes of this
+                machine.
             metadata: Anything; kept for plugins.
+
+        Raises:
+            ConfigurationError: The engine's settings make no sense.
         """
         self._filepath = Path(filepath)
         self._folder = ItemFolder(
@@ -63,35 +130,53 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
             suffix=suffix,
             source_folder=None if source_folder is None else Path(source_folder),
         )
+        self._engine = make_engine(read_engine(engine))
         self.metadata = metadata
 
     def load(self) -> Items:
-        """Read the manifest; files are read when an item's picture is asked for."""
-        entries = self._folder.read()
+        """Open the manifest; it is read when an item is asked for, and files when its picture is."""
+        manifest = self._folder.open()
+        return StoredItems(partial(self._read, manifest), self._folder.summary(manifest))
+
+    def _read(self, manifest: ItemList) -> Items:
+        """Read an open manifest."""
+        entries = [entry for entry in manifest.entries(check_records=False).values() if entry is not None]
         rejected = {entry.id: entry.rejected for entry in entries if entry.rejected is not None}
-        return Items((self._item(entry) for entry in entries if entry.rejected is None), rejected)
+        left_out = (
+            self._item(entry) for entry in entries if entry.rejected is not None and entry.record is not None
+        )
+        return Items((self._item(entry) for entry in entries if entry.rejected is None), rejected, left_out)
 
     def save(self, data: Plan) -> None:
         """Make what the plan has and the folder lacks."""
-        self._folder.update(self._filepath.name, data)
+        self._folder.update(self._filepath.name, data, self._engine)
+
+    def preflight(self) -> None:
+        """Raise if the engine lacks something on this machine; called before the first node of a run."""
+        self._engine.preflight()
 
     def content_manifest(self) -> dict[str, str]:
         """Return the sha256 of each file (or record) by name, and of all records by the manifest's name."""
         entries = self._folder.read()
         names = {entry.id: f"{entry.id}{self._folder.suffix or ''}" for entry in entries}
-        said = [[entry.id, entry.record, entry.rejected] for entry in entries]
+        said = [[entry.id, entry.record_sha256, entry.rejected] for entry in entries]
         contents = {names[entry.id]: entry.sha256 for entry in entries if entry.sha256 and not entry.rejected}
         return {**contents, MANIFEST: json_digest(said)}
 
     def contact_sheet(self) -> bytes | None:
         """Return a PNG of up to 24 of the pictures; None for records without pictures."""
+        if not self._has_pictures:
+            return None
         return draw_contact_sheet([item.path for item in self.load().values() if item.path is not None])
 
     @property
     def preview(self) -> Callable[[], ImagePreview] | Callable[[], TablePreview]:
         """What kedro-viz shows: a contact sheet of pictures, or a table of records."""
-        has_pictures = self._folder.suffix is not None or self._folder.source_folder is not None
-        return self._preview_pictures if has_pictures else self._preview_records
+        return self._preview_pictures if self._has_pictures else self._preview_records
+
+    @property
+    def _has_pictures(self) -> bool:
+        return self._folder.suffix is not None or self._folder.source_folder is not None
 
     def _preview_pictures(self) -> ImagePreview:
         return image_preview(self.contact_sheet())
@@ -102,13 +187,16 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
 
     def _item(self, entry: Entry) -> Item:
         """Make an item of an entry that was not rejected."""
-        record: Mapping[str, Any] = entry.record or {}
-        path = None
+        record: Mapping[str, Any] = {} if entry.record is None else entry.record
+        return StoredItem(entry.id, record, entry.sha256 or "", partial(self._path, entry))
+
+    def _path(self, entry: Entry) -> Path | None:
+        """Return where an item's file lies."""
         if entry.size_bytes is not None:
-            path = self._folder.file_path(entry.id)
-        elif self._folder.source_folder is not None:
-            path = self._folder.source_folder / record["source"]
-        return Item(entry.id, record, entry.sha256 or "", path)
+            return self._folder.file_path(entry.id)
+        if self._folder.source_folder is not None and entry.record is not None:
+            return self._folder.source_folder / str(entry.record["source"])
+        return None
 
     def _exists(self) -> bool:
         return self._folder.is_complete()

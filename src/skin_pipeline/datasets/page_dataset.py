@@ -9,10 +9,14 @@ from kedro.io import AbstractDataset
 
 from skin_pipeline.datasets.atomic import storage_errors, write_atomically
 from skin_pipeline.datasets.jsonlines_dataset import file_manifest, read_existing
+from skin_pipeline.items import PagePlan, json_digest
 
 
-class PageDataset(AbstractDataset[str, str]):
+class PageDataset(AbstractDataset[str | PagePlan, str]):
     """A text file (UTF-8), written whole or not at all.
+
+    Saving a :class:`~skin_pipeline.items.PagePlan` renders the page only if it was made from something else.
+    What it was made from is told by a hidden file beside it, which counts only for that very text.
 
     Example YAML::
 
@@ -39,10 +43,32 @@ class PageDataset(AbstractDataset[str, str]):
         """Read the text."""
         return read_existing(self._filepath)
 
-    def save(self, data: str) -> None:
-        """Replace the text."""
+    def save(self, data: str | PagePlan) -> None:
+        """Replace the text, unless it was made from the same."""
         with storage_errors(self._filepath):
-            write_atomically(self._filepath, data.encode())
+            if isinstance(data, str):
+                write_atomically(self._filepath, data.encode())
+            elif self._is_current(data.key):
+                self._logger.info("%s: unchanged", self._filepath.name)
+            else:
+                write_atomically(self._filepath, data.render().encode())
+                write_atomically(self._key_path, self._sign(data.key))
+
+    @property
+    def _key_path(self) -> Path:
+        """The hidden file that tells what the page was made from."""
+        return self._filepath.with_name(f".{self._filepath.name}.key")
+
+    def _sign(self, key: str) -> bytes:
+        """Join a key with the digest of the text that is there."""
+        return json_digest([key, file_manifest(self._filepath)]).encode()
+
+    def _is_current(self, key: str) -> bool:
+        """Tell whether the text that is there was made from what a key stands for."""
+        try:
+            return self._key_path.read_bytes() == self._sign(key)
+        except FileNotFoundError:
+            return False
 
     def content_manifest(self) -> dict[str, str]:
         """Return the sha256 of the file by its name."""

@@ -52,8 +52,10 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     console = _log_console()
-    disable = total == 0 or (console is not None and not console.is_terminal)
-    with Progress(*columns, console=console, transient=True, disable=disable) as progress:
+    if total == 0 or (console is not None and not console.is_terminal):
+        yield lambda: None
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(description, total=total)
         yield lambda: progress.advance(bar)
 

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import time
+import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,8 +19,12 @@ from skin_pipeline.datasets.atomic import storage_errors, write_atomically
 from skin_pipeline.datasets.contact_sheet import draw_contact_sheet, image_preview
 from skin_pipeline.datasets.item_folder import ItemFolder
 from skin_pipeline.datasets.progress import progress_bar
+from skin_pipeline.engines import make_engine, read_engine
 from skin_pipeline.errors import IncompleteDatasetError, InputError
 from skin_pipeline.items import Item, Items, Plan, canonical_json, json_digest
+
+MAX_NAME_BYTES = 240
+"""A file system takes 255; what is made of a skin may be named after it with one more suffix."""
 
 SETTLED_SECONDS = 2.0
 """A digest is remembered only for a file that is older than this: a later write would have another time."""
@@ -32,7 +37,8 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
     folder}``, with ``"problem"`` (a reason) beside it and no path when the file must not or cannot be read.
     Ids are the paths without suffix; of files that differ in their suffix only, the whole names.
 
-    Saving a plan writes into a folder inside (``demo``), and leaves everything else alone.
+    Saving a plan writes into a folder inside, named after the plan's stage (``demo``, ``sheets``), and leaves
+    everything else alone.
 
     Example YAML::
 
@@ -50,24 +56,37 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
         self,
         *,
         filepath: str,
-        subfolder: str = "demo",
         suffix: str = ".png",
+        ignore: Sequence[str] = (),
+        may_be_empty: bool = False,
         digest_cache: str | None = None,
+        engine: Mapping[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Describe the dataset.
 
         Args:
             filepath: The folder.
-            subfolder: Folder inside it where plans are saved.
             suffix: Suffix of the pictures that plans make.
+            ignore: Folders inside it that are not this dataset's.
+            may_be_empty: Whether a folder without files, or none at all, is no items rather than an error.
             digest_cache: File that remembers the digests of unchanged files, so that they are not all read
                 again in every run. Outside the folder, which may be read-only.
+            engine: Who makes pictures (:class:`skin_pipeline.engines.EngineParameters`); none: processes of
+                this machine.
             metadata: Anything; kept for plugins.
+
+        Raises:
+            ConfigurationError: The engine's settings make no sense.
         """
         self._filepath = Path(filepath)
-        self._made = ItemFolder(self._filepath / subfolder, suffix=suffix, adopt=False)
+        self._suffix = suffix
+        self._ignored = frozenset(ignore)
+        self._may_be_empty = may_be_empty
         self._cache_path = None if digest_cache is None else Path(digest_cache)
+        self._engine = make_engine(read_engine(engine))
+        self._loaded: Callable[[], Items | None] = lambda: None
+        """What was loaded last, while anybody works with it: the files are not listed twice for that."""
         self.metadata = metadata
 
     def load(self) -> Items:
@@ -77,13 +96,14 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
             InputError: The folder is missing or holds no file.
             IncompleteDatasetError: The pictures that a plan makes are not all there.
         """
-        if self._made.is_interrupted():
-            raise IncompleteDatasetError(
-                f"Drawing the skins in {self._made.path} was interrupted. Run `kedro run "
-                "--pipeline=demo_data` again; it goes on where it stopped. Or remove that folder."
-            )
+        for folder in self._made():
+            if folder.is_interrupted():
+                raise IncompleteDatasetError(
+                    f"Making the skins in {folder.path} was interrupted. Run the pipeline that makes them "
+                    "(demo_data, import_packages) again; it goes on where it stopped. Or remove that folder."
+                )
         names = sorted(self._names())
-        if not names:
+        if not names and not self._may_be_empty:
             raise InputError(
                 f"{self._filepath} holds no pictures. Put keyboard skins there (PNG, JPEG, WebP ...), or "
                 "draw some with `kedro run --pipeline=demo_data`."
@@ -97,15 +117,23 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
             for name in names:
                 items.append(self._item(ids[name], name, digests))
                 advance()
-        return Items(items)
+        skins = Items(items)
+        self._loaded = weakref.ref(skins)
+        return skins
 
     def save(self, data: Plan) -> None:
         """Make what the plan has and the subfolder lacks."""
-        self._made.update(f"{self._filepath.name}/{self._made.path.name}", data)
+        folder = ItemFolder(self._filepath / data.stage, suffix=self._suffix, adopt=False)
+        folder.update(f"{self._filepath.name}/{data.stage}", data, self._engine)
+
+    def preflight(self) -> None:
+        """Raise if the engine lacks something on this machine; called before the first node of a run."""
+        self._engine.preflight()
 
     def content_manifest(self) -> dict[str, str]:
         """Return the sha256 of each file (or of what is wrong with it) by its path inside the folder."""
-        return {item.record["source"]: item.sha256 for item in self.load().values()}
+        skins = self._loaded() or self.load()
+        return {item.record["source"]: item.sha256 for item in skins.values()}
 
     def contact_sheet(self) -> bytes | None:
         """Return a PNG of up to 24 of the pictures."""
@@ -118,11 +146,21 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
         """Return the contact sheet for kedro-viz."""
         return image_preview(self.contact_sheet())
 
+    def _made(self) -> Iterator[ItemFolder]:
+        """Return the folders inside that plans were saved to, or may have been."""
+        if self._filepath.is_dir():
+            for path in self._filepath.iterdir():
+                if path.is_dir() and path.name not in self._ignored:
+                    yield ItemFolder(path, suffix=self._suffix, adopt=False)
+
     def _names(self) -> Iterator[str]:
         """Walk over the paths inside the folder; folders that are links are items that cannot be read."""
         for folder, folders, files in os.walk(self._filepath):
             links = [name for name in folders if (Path(folder) / name).is_symlink()]
-            folders[:] = [name for name in folders if _is_visible(name) and name not in links]
+            ignored = self._ignored if Path(folder) == self._filepath else frozenset()
+            folders[:] = [
+                name for name in folders if _is_visible(name) and name not in links and name not in ignored
+            ]
             for name in filter(_is_visible, [*files, *links]):
                 yield (Path(folder) / name).relative_to(self._filepath).as_posix()
 
@@ -141,10 +179,13 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
 
     def _problem(self, path: Path) -> str | None:
         """Return why a file must not be read, if so."""
-        if _readable(path.name) != path.name:
-            return "a name that is not UTF-8; rename the file"
+        problem = _problem_of_name(path.name)
+        if problem is not None:
+            return problem
+        if not path.is_symlink():
+            return None if path.is_file() else "not a regular file"
         target = path.resolve()
-        if path.is_symlink() and not target.is_relative_to(self._filepath.resolve()):
+        if not target.is_relative_to(self._filepath.resolve()):
             return "a link that leads out of the folder of raw skins; copy the picture there instead"
         if not target.exists():
             return "a link to a file that does not exist"
@@ -153,14 +194,23 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
         return None if target.is_file() else "not a regular file"
 
     def _exists(self) -> bool:
-        return next(self._names(), None) is not None
+        return self._may_be_empty or next(self._names(), None) is not None
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "subfolder": self._made.path.name}
+        return {"filepath": str(self._filepath), "ignore": sorted(self._ignored)}
 
 
 def _is_visible(name: str) -> bool:
     return not name.startswith((".", "_"))
+
+
+def _problem_of_name(name: str) -> str | None:
+    """Return why a file cannot be named in a list, or nothing be named after it, if so."""
+    if _readable(name) != name:
+        return "a name that is not UTF-8; rename the file"
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        return f"a name of more than {MAX_NAME_BYTES} bytes leaves no room for another suffix; shorten it"
+    return None
 
 
 def _readable(name: str) -> str:
