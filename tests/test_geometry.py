@@ -10,9 +10,11 @@ from skin_pipeline.geometry import (
     apply_affine,
     as_quads,
     boxes_of,
+    bucket_sizes,
     clip_quads,
     compose_affine,
     invert_affine,
+    nearest_bucket,
     order_corners,
     plan_fit,
     quad_areas,
@@ -147,3 +149,43 @@ def test_what_is_no_matrix_or_has_no_inverse_is_refused() -> None:
         apply_affine(np.eye(3), UNIT)
     with pytest.raises(InputError, match="no inverse"):
         invert_affine([[0, 0, 1], [0, 1, 0]])
+
+
+def test_the_buckets_of_sdxl() -> None:
+    buckets = bucket_sizes(1024, 64)
+    # Podell et al. 2023, appendix I, lists these among others
+    some = {(512, 2048), (704, 1408), (832, 1216), (896, 1152), (1024, 1024), (1152, 896), (1344, 768)}
+    assert some <= set(buckets)
+    assert {(2048, 512), (1856, 512), (1728, 576)} <= set(buckets)
+
+
+@given(st.integers(8, 160), st.sampled_from([32, 64]))
+def test_buckets_hold_no_more_than_the_square_and_come_in_pairs(eighths: int, step: int) -> None:
+    square = 8 * eighths
+    buckets = bucket_sizes(square, step)
+    assert (square, square) in buckets
+    assert len(buckets) == len(set(buckets))
+    for width, height in buckets:
+        assert (height, width) in buckets
+        assert width * height <= square**2
+        assert (width, height) == (square, square) or width % step == height % step == 0
+        assert max(width, height) <= 2 * square
+
+
+def test_the_nearest_bucket_by_hand() -> None:
+    assert nearest_bucket((512, 512), 512, 64) == (512, 512)
+    assert nearest_bucket((1080, 810), 1024, 64) == (1152, 896)  # 1.333: 1.286 is nearer than 1.462
+    assert nearest_bucket((810, 1080), 1024, 64) == (896, 1152)
+    assert nearest_bucket((300, 200), 256, 64) == (320, 192)
+    assert nearest_bucket((10000, 10), 512, 64) == (1024, 256)
+
+
+@given(sizes, st.sampled_from([(256, 32), (512, 64), (1000, 64)]))
+def test_turned_pictures_get_turned_buckets_and_buckets_are_their_own(size: Size, kind: tuple) -> None:
+    width, height = nearest_bucket(size, *kind)
+    assert (
+        nearest_bucket((width, height), *kind)[0] * height
+        == nearest_bucket((width, height), *kind)[1] * width
+    )
+    if size[0] != size[1]:
+        assert nearest_bucket(size[::-1], *kind) == (height, width)

@@ -14,6 +14,7 @@ With continuous coordinates, resizing W pixels to W' is the pure scale W'/W. ``c
 both align the outer edges of the pictures, not the centres of the corner pixels.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -227,3 +228,50 @@ def _middle(frame: Size, proportions: Size) -> Window:
     width = min(frame[0], max(1, round(proportions[0] * scale)))
     height = min(frame[1], max(1, round(proportions[1] * scale)))
     return Window((frame[0] - width) // 2, (frame[1] - height) // 2, width, height)
+
+
+# --- buckets ------------------------------------------------------------------------------------------
+
+
+def bucket_sizes(resolution_px: int, step_px: int) -> list[Size]:
+    """List the sizes that pictures of any proportions are brought to for training.
+
+    SDXL was trained on pictures of about 1024 x 1024 pixels in many shapes, 512x2048 to 2048x512, each side a
+    multiple of 64 (Podell et al. 2023, section 2.3 and appendix I). These are the sizes of that kind that
+    hold no more pixels than the square, as kohya-ss/sd-scripts makes them: for every long side that is a
+    multiple of the step, up to twice the square's, the longest short side that fits; lying and standing. The
+    square itself is always one, whatever its side.
+
+    Args:
+        resolution_px: Side of the square.
+        step_px: Sides of all others are multiples of this.
+
+    Returns:
+        Widths and heights, from the narrowest to the widest; no size needs more memory than the square.
+    """
+    sizes = {(resolution_px, resolution_px)}
+    for long_px in range(math.ceil(resolution_px / step_px) * step_px, 2 * resolution_px + 1, step_px):
+        short_px = resolution_px**2 // long_px // step_px * step_px
+        if short_px:
+            sizes |= {(long_px, short_px), (short_px, long_px)}
+    return sorted(sizes, key=lambda size: (size[0] / size[1], size))
+
+
+def nearest_bucket(size: Size, resolution_px: int, step_px: int) -> Size:
+    """Return the bucket whose proportions are nearest to a picture's.
+
+    Near is measured in the logarithm of width over height, so that a picture and the same one turned by a
+    quarter get the same bucket, turned by a quarter. Of equally near ones the larger is taken.
+
+    Args:
+        size: Width and height of the picture.
+        resolution_px: See :func:`bucket_sizes`.
+        step_px: See :func:`bucket_sizes`.
+    """
+    width, height = size
+
+    def distance(bucket: Size) -> tuple[float, int, Size]:
+        ratio = (width * bucket[1]) / (height * bucket[0])
+        return round(abs(math.log(ratio)), 12), -bucket[0] * bucket[1], bucket
+
+    return min(bucket_sizes(resolution_px, step_px), key=distance)

@@ -53,7 +53,13 @@ def test_the_worker_records_thresholds_and_share(tmp_path: Path, square: np.ndar
     (output,) = worker([Task("skin", {"resized_skins": Item("skin", {}, "", tmp_path / "skin.png")})])
     assert isinstance(output, Output)
     share = np.count_nonzero(trace_edges(square)) / 64**2
-    assert output.record == {"low": 50, "high": 80, "channels": "gray", "edge_share": round(share, 6)}
+    assert output.record == {
+        "low": 50,
+        "high": 80,
+        "channels": "gray",
+        "edge_share": round(share, 6),
+        "size_px": [64, 64],
+    }
     np.testing.assert_array_equal(output.image, trace_edges(square))
 
 

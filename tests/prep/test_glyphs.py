@@ -103,7 +103,8 @@ def test_what_cannot_be_rendered_is_left_out_with_the_reason() -> None:
 
 def task(boxes: list[dict[str, object]], path: Path) -> Task:
     assert cv2.imwrite(str(path), np.zeros((SIZE, SIZE), np.uint8))
-    edges, texts = Item("skin", {}, "0" * 64, path), Item("skin", {"boxes": boxes}, "1" * 64)
+    edges = Item("skin", {"size_px": [SIZE, SIZE]}, "0" * 64, path)
+    texts = Item("skin", {"boxes": boxes}, "1" * 64)
     return Task("skin", {"edge_maps": edges, "text_boxes": texts})
 
 

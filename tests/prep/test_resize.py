@@ -1,14 +1,17 @@
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from skin_pipeline.geometry import apply_affine
+from skin_pipeline.geometry import FloatArray, Size, apply_affine, scale_and_shift
 from skin_pipeline.items import Item, Output, Task
-from skin_pipeline.prep.resize import ResizeParameters, make_resizer, resize_skin
+from skin_pipeline.prep.resize import ResizeParameters, make_resizer, resize_lines, resize_skin
 
 from .conftest import draw_skin
 
@@ -88,6 +91,27 @@ def test_the_worker_records_how(tmp_path: Path) -> None:
     }
 
 
+def test_a_skin_gets_the_bucket_of_its_own_shape(tmp_path: Path) -> None:
+    draw_skin(0, (300, 200)).save(tmp_path / "skin.png")
+    task = Task("skin", {"screened_skins": Item("skin", {}, "", tmp_path / "skin.png")})
+    (output,) = make_resizer(ResizeParameters(size_px=256, fit="bucket"))([task])
+    assert isinstance(output, Output)
+    assert output.image is not None
+    assert output.image.shape == (192, 320, 3)
+    scale = 320 / 300  # the sides fit, 20 rows are cut off above and below, to whole source pixels
+    assert output.record == {
+        "fit": "bucket",
+        "source_size_px": [300, 200],
+        "size_px": [320, 192],
+        "matrix": [[scale, 0, 0], [0, scale, -10 * scale]],
+    }
+
+
+def test_a_step_that_is_not_used_makes_nothing_out_of_date() -> None:
+    assert "bucket_step_px" not in ResizeParameters(fit="crop").item_parameters()
+    assert ResizeParameters(fit="bucket").item_parameters()["bucket_step_px"] == 64
+
+
 def test_alpha_is_gone(tmp_path: Path) -> None:
     Image.new("RGBA", (80, 80), (0, 0, 0, 0)).save(tmp_path / "skin.png")
     task = Task("skin", {"screened_skins": Item("skin", {}, "", tmp_path / "skin.png")})
@@ -101,3 +125,45 @@ def test_sizes_that_the_vae_cannot_halve_are_refused() -> None:
         ResizeParameters(size_px=513)
     with pytest.raises(ValidationError, match="'stretch', 'crop' or 'pad'"):
         ResizeParameters(fit="squeeze")
+
+
+# --- lines --------------------------------------------------------------------------------------------
+
+lengths = st.integers(1, 90)
+
+
+@given(st.tuples(lengths, lengths), st.tuples(lengths, lengths), st.data())
+def test_a_marked_pixel_stays_one_value_where_the_matrix_says(size: Size, target: Size, data: Any) -> None:
+    mark = tuple(data.draw(st.integers(0, length - 1)) for length in size)
+    lines = np.zeros((size[1], size[0]), np.uint8)
+    lines[mark[1], mark[0]] = 255
+    matrix = _stretch(size, target)
+    placed = resize_lines(lines, matrix, target)
+    assert placed.shape == (target[1], target[0])
+    assert set(np.unique(placed)) <= {0, 255}
+    rows, columns = np.nonzero(placed)
+    assert len(rows) >= 1  # not lost
+    centre = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+    assert np.abs(centre - apply_affine(matrix, np.array(mark) + 0.5)).max() <= 0.5 + 1e-6
+
+
+@given(lengths, lengths)
+def test_a_shrunk_line_of_one_pixel_is_one_pixel_wide(length: int, target: int) -> None:
+    length, target = max(length, target), min(length, target)
+    for place in range(length):
+        lines = np.zeros((3, length), np.uint8)
+        lines[:, place] = 255
+        placed = resize_lines(lines, _stretch((length, 3), (target, 3)), (target, 3))
+        assert (np.count_nonzero(placed, axis=1) == 1).all()
+
+
+def test_what_lies_beside_the_crop_does_not_come_into_it() -> None:
+    lines = np.zeros((8, 12, 3), np.uint8)
+    lines[:, [0, 1, 10, 11]] = 255
+    placed = resize_lines(lines, scale_and_shift((0.5, 0.5), (-1, 0)), (4, 4))
+    assert not placed.any()
+    assert placed.shape == (4, 4, 3)
+
+
+def _stretch(size: Size, target: Size) -> FloatArray:
+    return scale_and_shift((target[0] / size[0], target[1] / size[1]), (0, 0))

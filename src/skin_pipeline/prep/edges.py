@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from skin_pipeline.items import Output, Rejection, Task, Worker
+from skin_pipeline.geometry import plan_fit
+from skin_pipeline.items import Item, Output, Rejection, Task, Worker
 from skin_pipeline.prep.pictures import RGBPicture
+from skin_pipeline.prep.resize import resize_lines
 from skin_pipeline.schemas import Parameters
 
 EdgeChannels = Literal["gray", "any"]
@@ -64,6 +66,7 @@ def _trace_task(task: Task, parameters: EdgeParameters) -> Output:
         "high": parameters.high,
         "channels": parameters.channels,
         "edge_share": round(float(np.count_nonzero(edges)) / edges.size, 6),
+        "size_px": [edges.shape[1], edges.shape[0]],
     }
     return Output(record, edges)
 
@@ -85,3 +88,16 @@ def trace_edges(
     planes = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)] if channels == "gray" else cv2.split(picture)
     edges: NDArray[np.uint8] = np.bitwise_or.reduce([cv2.Canny(plane, low, high) for plane in planes])
     return edges
+
+
+def load_edges(item: Item) -> NDArray[np.uint8]:
+    """Load an edge map at the size that its record states, (H, W).
+
+    The edges of a reference skin may stand for those of a skin of another size (see
+    :func:`skin_pipeline.prep.publish.shared_edges`). They are stretched to it, without blur: every key of the
+    reference stays in the picture.
+    """
+    edges = item.load_image()
+    size = tuple(item.record["size_px"])
+    fit = plan_fit("stretch", (edges.shape[1], edges.shape[0]), size)
+    return resize_lines(edges, fit.matrix, size)

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_inside
 from skin_pipeline.items import Output, Rejection, Task, Worker
+from skin_pipeline.prep.edges import load_edges
 from skin_pipeline.schemas import Parameters
 from skin_pipeline.typefaces import font_path, ink_box, load_font, missing_glyphs
 
@@ -42,7 +43,8 @@ class GlyphParameters(Parameters):
     """Only strings read with a confidence above this are rendered."""
 
     background: Literal["shared", "per_skin"] = "per_skin"
-    """Edges behind the glyphs: those of one reference skin for all, or each skin's own."""
+    """Edges behind the glyphs: those of one reference skin for all (stretched to the size of skins that
+    have another), or each skin's own."""
 
     font: Path | None = None
     """A .ttf or .otf file; by default the Noto Sans SC subset of the package."""
@@ -106,7 +108,8 @@ def make_glyph_renderer(parameters: GlyphParameters) -> Worker:
         parameters: How to render.
 
     Returns:
-        A worker for tasks with the sources ``edge_maps`` (the background, a picture) and ``text_boxes``.
+        A worker for tasks with the sources ``edge_maps`` (the background, which is stretched to the
+        ``size_px`` of its record if it has another size) and ``text_boxes``.
     """
     return partial(_render_batch, parameters)
 
@@ -119,7 +122,7 @@ def _render_task(task: Task, parameters: GlyphParameters) -> Output:
     boxes = task.inputs["text_boxes"].record["boxes"]
     sure = [box for box in boxes if box["confidence"] > parameters.min_confidence]
     glyphs = render_legends(
-        task.inputs["edge_maps"].load_image(),
+        load_edges(task.inputs["edge_maps"]),
         [Legend(box["text"], as_quads(box["quad"])[0]) for box in sure],
         font=parameters.font_file,
         min_height_px=parameters.min_height_px,

@@ -50,14 +50,20 @@ class EncodingCache:
         """Return the base model's form of no prompt, B = 1."""
         return self.load_text(NO_TEXT)
 
-    def missing_images(self, pictures: Iterable[tuple[str, tuple[int, int]]]) -> list[str]:
-        """Return the digests of pictures (digest, size) that are not encoded yet, sorted."""
-        return sorted({sha for sha, size in pictures if not self._image_file(sha, size).is_file()})
+    def files(self, pictures: Iterable[tuple[str, tuple[int, int]]], captions: Iterable[str]) -> list[Path]:
+        """Return the files of pictures (digest, size) and captions, and of no prompt, there yet or not."""
+        texts: set[str | None] = {NO_TEXT, *captions}
+        return [self._image_file(sha, size) for sha, size in pictures] + [
+            self._text_file(caption) for caption in texts
+        ]
 
-    def missing_texts(self, captions: Iterable[str]) -> list[str | None]:
-        """Return the captions that are not encoded yet, sorted; first ``NO_TEXT`` if that is not."""
-        missing = sorted({caption for caption in captions if not self._text_file(caption).is_file()})
-        return [*([] if self._text_file(NO_TEXT).is_file() else [NO_TEXT]), *missing]
+    def missing_images(self, pictures: Iterable[tuple[str, tuple[int, int]]]) -> list[str]:
+        """Return the digests of pictures (digest, size) that are not encoded yet."""
+        return [sha for sha, size in pictures if not self._image_file(sha, size).is_file()]
+
+    def missing_texts(self, captions: Iterable[str | None]) -> list[str | None]:
+        """Return the captions, ``NO_TEXT`` perhaps among them, that are not encoded yet."""
+        return [caption for caption in captions if not self._text_file(caption).is_file()]
 
     def add_image(self, image_sha256: str, size_px: tuple[int, int], encoded: EncodedImages) -> None:
         """Store an encoded picture, B = 1."""
@@ -99,15 +105,16 @@ def fill_cache(
         backend: Encodes; its encoders are released at the end.
         pictures: Digest, size and reader (3, H, W in [0, 1]) of each picture.
         captions: Texts of all samples.
-        share: The part of the missing ones that is this process's to encode.
+        share: The part of all, sorted, that is this process's to encode where it is missing. (A part of the
+            missing ones would depend on what other processes have encoded meanwhile.)
         check: Called between encodings; raises to end early.
 
     Returns:
         How many pictures and how many captions were encoded here.
     """
     readers = {sha: (size, read) for sha, size, read in pictures}
-    images = cache.missing_images((sha, size) for sha, size, _ in pictures)[share]
-    texts = cache.missing_texts(captions)[share]
+    images = cache.missing_images(sorted({(sha, size) for sha, size, _ in pictures})[share])
+    texts = cache.missing_texts([NO_TEXT, *sorted(set(captions))][share])
     if images or texts:
         logger.info("Encoding %d pictures and %d captions.", len(images), len(texts))
     for sha in images:

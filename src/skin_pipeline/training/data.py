@@ -7,6 +7,8 @@ nothing depends on what ran before, on the number of processes or on who reads t
 
 import hashlib
 import json
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +21,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skin_pipeline.errors import InputError
-from skin_pipeline.geometry import quads_inside
+from skin_pipeline.geometry import Size, quads_inside
 from skin_pipeline.items import json_digest
 from skin_pipeline.training.backend import Batch
+from skin_pipeline.training.buckets import Pixels, Placement, check_same_shape, training_size
 from skin_pipeline.training.cache import EncodingCache
 from skin_pipeline.training.config import TrainParameters
 from skin_pipeline.training.sampling import Draw, seed_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class Sample:
         image: The target picture's file.
         conditioning_image: The conditioning image's file.
         image_sha256: Digest of the target picture's file.
-        size_px: Width and height of both.
-        boxes: Quads of the legends that the caption quotes, in pixels.
+        placement: Brings both, and the boxes, to the size they are trained at.
+        boxes: Quads of the legends that the caption quotes, in pixels of the training picture.
     """
 
     id: str
@@ -46,13 +51,21 @@ class Sample:
     image: Path
     conditioning_image: Path
     image_sha256: str
-    size_px: tuple[int, int]
+    placement: Placement
     boxes: tuple[Any, ...]
 
-    def sizes(self) -> tuple[int, int, int, int, int, int]:
-        """Return SDXL's size conditions: original (H, W), crop (top, left), target (H, W)."""
-        width, height = self.size_px
-        return (height, width, 0, 0, height, width)
+    @property
+    def size_px(self) -> Size:
+        """Width and height of the training picture."""
+        return self.placement.size
+
+    def read_picture(self) -> Pixels:
+        """Read the training picture, uint8 RGB, (H, W, 3)."""
+        return self.placement.place_picture(_read_rgb(self.image))
+
+    def read_conditioning(self) -> Pixels:
+        """Read the conditioning image of the training picture, uint8 RGB, (H, W, 3)."""
+        return self.placement.place_lines(_read_rgb(self.conditioning_image))
 
 
 @dataclass(frozen=True)
@@ -70,19 +83,19 @@ class TrainingSet:
     content_sha256: str
 
 
-def read_training_set(folder: Path, resolution_px: int) -> TrainingSet:
-    """Read a published training set and check that its pictures fit.
+def read_training_set(folder: Path, parameters: TrainParameters) -> TrainingSet:
+    """Read a published training set and plan how its pictures are brought to their sizes in training.
 
     Args:
-        folder: Holds train.jsonl, perhaps validation.jsonl, and the pictures they name.
-        resolution_px: Side that every picture must have.
+        folder: Holds train.jsonl, perhaps validation.jsonl, and the pictures they name, of any sizes.
+        parameters: ``resolution_px``, ``bucket_step_px``, ``crop_px`` and ``original_size`` count.
 
     Returns:
         Its rows with the digest of their contents.
 
     Raises:
-        InputError: A file is missing or unreadable, a column is missing, a picture has another size, or
-            train.jsonl is empty.
+        InputError: A file is missing or unreadable, a column is missing, a conditioning image has other
+            proportions than its picture, a picture cannot be cropped to ``crop_px``, or train.jsonl is empty.
     """
     contents: list[object] = []
     splits = {}
@@ -90,15 +103,30 @@ def read_training_set(folder: Path, resolution_px: int) -> TrainingSet:
         rows = _read_rows(folder / f"{split}.jsonl", required=split == "train")
         samples = []
         for number, row in enumerate(rows, 1):
-            sample, conditioning_sha256 = _read_sample(
-                folder, row, f"{split}.jsonl, line {number}", resolution_px
-            )
+            where = f"{split}.jsonl, line {number}"
+            sample, conditioning_sha256 = _read_sample(folder, row, where, parameters)
             samples.append(sample)
             contents.append([split, row, sample.image_sha256, conditioning_sha256])
         splits[split] = tuple(samples)
     if not splits["train"]:
         raise InputError(f"'{folder / 'train.jsonl'}' has no rows. Run `kedro run --pipeline=data_prep`.")
+    _log_sizes(splits["train"])
     return TrainingSet(splits["train"], splits["validation"], json_digest(contents))
+
+
+def _log_sizes(samples: Sequence[Sample]) -> None:
+    """Say at which sizes pictures are trained, how many are resized for it, and what that costs at worst."""
+    counts = Counter(sample.size_px for sample in samples)
+    listed = ", ".join(f"{count} of {width}x{height}" for (width, height), count in sorted(counts.items()))
+    num_resized = sum(sample.placement.source_size != sample.size_px for sample in samples)
+    worst = max(samples, key=lambda sample: sample.placement.cut_share)
+    logger.info(
+        "Training pictures: %s; %d of them resized for it, which cuts off %.1f %% at most (of '%s').",
+        listed,
+        num_resized,
+        100 * worst.placement.cut_share,
+        worst.id,
+    )
 
 
 def _read_rows(file: Path, required: bool) -> list[dict[str, Any]]:
@@ -114,38 +142,51 @@ def _read_rows(file: Path, required: bool) -> list[dict[str, Any]]:
         raise InputError(f"'{file}' is not JSON lines: {exc}. Publish the training set anew.") from exc
 
 
-def _read_sample(folder: Path, row: Mapping[str, Any], where: str, resolution_px: int) -> tuple[Sample, str]:
+def _read_sample(
+    folder: Path, row: Mapping[str, Any], where: str, parameters: TrainParameters
+) -> tuple[Sample, str]:
     """Return a row as a sample, and the digest of its conditioning image."""
     missing = {"text", "image", "conditioning_image"} - row.keys()
     if missing:
         raise InputError(f"{where} of the training set lacks {sorted(missing)}; it has {sorted(row)}.")
     image, conditioning_image = folder / row["image"], folder / row["conditioning_image"]
-    for file in (image, conditioning_image):
-        _check_size(file, where, resolution_px)
+    source_size, conditioning_size = (_size_of(file, where) for file in (image, conditioning_image))
+    check_same_shape(source_size, conditioning_size, where)
+    placement = _place(row, source_size, parameters)
+    if parameters.crop_px is not None and parameters.crop_px > min(placement.size):
+        raise InputError(
+            f"{where} of the training set is trained at {placement.size[0]}x{placement.size[1]} pixels, of"
+            f" which no square of {parameters.crop_px} can be cut. Lower train.crop_px, or set it or"
+            " train.bucket_step_px to null."
+        )
     sample = Sample(
         id=Path(row["image"]).with_suffix("").as_posix(),
         text=row["text"],
         image=image,
         conditioning_image=conditioning_image,
         image_sha256=_file_digest(image),
-        size_px=(resolution_px, resolution_px),
-        boxes=tuple(row.get("box") or ()),
+        placement=placement,
+        boxes=tuple(placement.place_quads(row.get("box") or ()).tolist()),
     )
     return sample, _file_digest(conditioning_image)
 
 
-def _check_size(file: Path, where: str, resolution_px: int) -> None:
+def _place(row: Mapping[str, Any], source_size: Size, parameters: TrainParameters) -> Placement:
+    """Plan a row's way to its size; what it was before counts where it is known and asked for."""
+    size = training_size(source_size, parameters.resolution_px, parameters.bucket_step_px)
+    raw_size = row.get("original_size_px")
+    if parameters.original_size == "resized" or raw_size is None:
+        return Placement(source_size, size)
+    left, top = row.get("crop_px") or (0, 0)
+    return Placement(source_size, size, (raw_size[0], raw_size[1]), (left, top))
+
+
+def _size_of(file: Path, where: str) -> Size:
     try:
         with Image.open(file) as picture:
-            size = picture.size
+            return picture.size
     except (OSError, UnidentifiedImageError) as exc:
         raise InputError(f"{where} of the training set names '{file}', which cannot be read: {exc}.") from exc
-    if size != (resolution_px, resolution_px):
-        raise InputError(
-            f"{where} of the training set names '{file.name}' of {size[0]}x{size[1]} pixels; expected"
-            f" {resolution_px}x{resolution_px} (train.resolution_px). Prepare the data at that size, or train"
-            " at the data's."
-        )
 
 
 def _file_digest(path: Path) -> str:
@@ -153,11 +194,19 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _read_rgb(path: Path) -> Pixels:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def as_tensor(picture: Pixels) -> Tensor:
+    """Return a picture, uint8 (H, W, 3), as floats in [0, 1], (3, H, W)."""
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 255
+
+
 def read_pixels(path: Path) -> Tensor:
     """Read a picture as RGB (3, H, W), float in [0, 1]."""
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture.convert("RGB"))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    return as_tensor(_read_rgb(path))
 
 
 class EncodedSamples(Dataset[Batch]):
@@ -187,6 +236,12 @@ class EncodedSamples(Dataset[Batch]):
         """Return the number of samples."""
         return len(self._samples)
 
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Width and height of each sample's part of a batch; a batch can hold one size only."""
+        crop_px = self._parameters.crop_px
+        return tuple(s.size_px if crop_px is None else (crop_px, crop_px) for s in self._samples)
+
     def __getitem__(self, draws: list[Draw]) -> Batch:
         """Return the batch of a pass."""
         return join([self._turn(draw) for draw in draws])
@@ -200,7 +255,10 @@ class EncodedSamples(Dataset[Batch]):
             timestep_share = (draw.slot + timestep_share) / p.train_batch_size
         timestep = min(int(timestep_share * self._num_train_timesteps), self._num_train_timesteps - 1)
         turn = encoded_sample(sample, self._cache, timestep, generator, dropout < p.caption_dropout)
-        return turn if p.crop_px is None else random_crop(turn, p.crop_px, generator)
+        if p.crop_px is not None:
+            turn = random_crop(turn, p.crop_px, generator)
+        is_control_dropped = torch.rand((), generator=generator).item() < p.control_dropout
+        return without_control(turn) if is_control_dropped else turn
 
 
 def encoded_sample(
@@ -223,10 +281,10 @@ def encoded_sample(
         latents=latents,
         noise=torch.randn(latents.shape, generator=generator),
         timesteps=torch.tensor([timestep]),
-        conditioning_pixel_values=read_pixels(sample.conditioning_image)[None],
+        conditioning_pixel_values=as_tensor(sample.read_conditioning())[None],
         prompt_embeds=text.prompt_embeds,
         pooled_prompt_embeds=text.pooled_prompt_embeds,
-        sizes=torch.tensor([sample.sizes()]),
+        sizes=torch.tensor([sample.placement.time_ids()]),
         boxes=(sample.boxes,),
     )
 
@@ -254,15 +312,24 @@ def random_crop(batch: Batch, side_px: int, generator: torch.Generator) -> Batch
         rows = slice(top // unit, (top + side_px) // unit)
         return tensor[..., rows, slice(left // unit, (left + side_px) // unit)]
 
+    original_height, original_width, top_before, left_before = batch.sizes[0, :4].tolist()
     quads = np.asarray(batch.boxes[0], dtype=float).reshape(-1, 4, 2) - (left, top)
     return replace(
         batch,
         latents=cut(batch.latents, cell),
         noise=cut(batch.noise, cell),
         conditioning_pixel_values=cut(batch.conditioning_pixel_values, 1),
-        sizes=torch.tensor([[height, width, top, left, side_px, side_px]]),
+        sizes=torch.tensor(
+            [[original_height, original_width, top_before + top, left_before + left, side_px, side_px]]
+        ),
         boxes=(tuple(quads[quads_inside(quads, (side_px, side_px))].tolist()),),
     )
+
+
+def without_control(batch: Batch) -> Batch:
+    """Return a batch with blank conditioning images, and without boxes: where legends lie is control too."""
+    blank = torch.zeros_like(batch.conditioning_pixel_values)
+    return replace(batch, conditioning_pixel_values=blank, boxes=((),) * len(batch.boxes))
 
 
 def join(batches: Sequence[Batch]) -> Batch:

@@ -14,7 +14,7 @@ from skin_pipeline.training.cache import EncodingCache
 from skin_pipeline.training.config import TrainParameters
 from skin_pipeline.training.data import Sample, encoded_sample, join
 from skin_pipeline.training.objective import predict, squared_errors
-from skin_pipeline.training.sampling import seed_of
+from skin_pipeline.training.sampling import batches_of_one_size, seed_of
 
 _GAP_PX = 4
 
@@ -68,9 +68,8 @@ class HeldOutLoss:
         buckets = range(self._num_buckets)
         turns = [(sample, bucket) for bucket in buckets for sample in self._samples][share]
         sums = torch.zeros(self._num_buckets, dtype=torch.float64)
-        size = self._parameters.train_batch_size
-        for start in range(0, len(turns), size):
-            some = turns[start : start + size]
+        size = self._parameters.train_batch_size // self._parameters.gradient_accumulation_steps
+        for some in batches_of_one_size(turns, lambda turn: turn[0].size_px, size):
             batch = join([self._turn(sample, bucket) for sample, bucket in some]).to(device)
             errors = squared_errors(*predict(backend, controlnet, batch, autocast())).double().cpu()
             sums.index_add_(0, torch.tensor([bucket for _, bucket in some]), errors)
@@ -100,11 +99,11 @@ def draw_validation_pictures(
     autocast: Callable[[], AbstractContextManager[None]],
     device: torch.device,
 ) -> np.ndarray:
-    """Draw skins from held-out conditioning images and captions, always from the same seeds.
+    """Draw skins from held-out conditioning images and captions, each at its size, from the same seeds.
 
     Returns:
-        (N * H, 3 * W, 3) uint8 RGB with gaps: one row a skin; its conditioning image, the drawn picture and
-        the real one.
+        uint8 RGB, (sum of heights, 3 * largest width, 3) with gaps: one row a skin; its conditioning image,
+        the drawn picture and the real one.
     """
     pipeline = backend.build_pipeline(controlnet)
     rows = []
@@ -120,7 +119,7 @@ def draw_validation_pictures(
                 parameters.validation_inference_steps,
                 parameters.validation_guidance_scale,
             )[0]
-        rows.append([_read(sample.conditioning_image), drawn, _read(sample.image)])
+        rows.append([sample.read_conditioning(), drawn, sample.read_picture()])
     return _grid(rows)
 
 
@@ -132,18 +131,15 @@ def save_picture(picture: np.ndarray, path: Path) -> None:
     beside.replace(path)
 
 
-def _read(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
-
-
 def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Return pictures of one size in rows, white between them."""
-    height, width = rows[0][0].shape[:2]
-    pitch_y, pitch_x = height + _GAP_PX, width + _GAP_PX
-    shape = (len(rows) * pitch_y - _GAP_PX, len(rows[0]) * pitch_x - _GAP_PX, 3)
-    sheet = np.full(shape, 255, dtype=np.uint8)
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            sheet[y * pitch_y : y * pitch_y + height, x * pitch_x : x * pitch_x + width] = picture
+    """Return rows of pictures, white between and beside them; the pictures of a row are of one size."""
+    pitch_x = max(row[0].shape[1] for row in rows) + _GAP_PX
+    height = sum(row[0].shape[0] + _GAP_PX for row in rows) - _GAP_PX
+    sheet = np.full((height, len(rows[0]) * pitch_x - _GAP_PX, 3), 255, dtype=np.uint8)
+    top = 0
+    for row in rows:
+        for place, picture in enumerate(row):
+            left = place * pitch_x
+            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+        top += row[0].shape[0] + _GAP_PX
     return sheet
