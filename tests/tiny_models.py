@@ -1,6 +1,7 @@
 """A small SDXL pipeline folder with random weights, and a training set that fits it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +49,21 @@ def save_tiny_pipeline(folder: Path, prediction_type: str = "v_prediction", seed
     return folder
 
 
-def save_training_set(folder: Path, num_train: int = 7, num_validation: int = 3, size_px: int = 64) -> Path:
-    """Save a training set of coloured noise in the published form."""
+def save_training_set(
+    folder: Path,
+    num_train: int = 7,
+    num_validation: int = 3,
+    size_px: int = 64,
+    sizes_px: Sequence[tuple[int, int]] = (),
+) -> Path:
+    """Save a training set of coloured noise in the published form; ``sizes_px``, if any, take turns."""
     rng = np.random.default_rng(0)
     for part in ("images", "conditioning_images"):
         (folder / part).mkdir(parents=True)
+    sizes = sizes_px or [(size_px, size_px)]
     rows = [
-        _save_pair(folder, f"demo__skin_{i:04d}", i, rng, size_px) for i in range(num_train + num_validation)
+        _save_pair(folder, f"demo__skin_{i:04d}", i, rng, sizes[i % len(sizes)])
+        for i in range(num_train + num_validation)
     ]
     for split, some in (("train", rows[:num_train]), ("validation", rows[num_train:])):
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in some)
@@ -63,12 +72,11 @@ def save_training_set(folder: Path, num_train: int = 7, num_validation: int = 3,
 
 
 def _save_pair(
-    folder: Path, name: str, number: int, rng: np.random.Generator, size_px: int
+    folder: Path, name: str, number: int, rng: np.random.Generator, size: tuple[int, int]
 ) -> dict[str, object]:
     for part in ("images", "conditioning_images"):
-        pixels = (
-            rng.integers(0, 256, (size_px // 8, size_px // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-        )
+        shape = (-(-size[1] // 8), -(-size[0] // 8), 3)
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8).repeat(8, 0).repeat(8, 1)[: size[1], : size[0]]
         Image.fromarray(pixels).save(folder / part / f"{name}.png")
     return {
         "text": CAPTIONS[number % len(CAPTIONS)],

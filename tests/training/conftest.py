@@ -3,10 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState
 
+from skin_pipeline.training.backend import Batch
 from skin_pipeline.training.config import TrainingRun, TrainParameters
 from skin_pipeline.training.loop import train
+from skin_pipeline.training.sdxl import SDXLFamily
 from tests.tiny_models import save_tiny_pipeline, save_training_set
 
 MakeRun = Callable[..., TrainingRun]
@@ -27,6 +30,23 @@ def _fresh_accelerator() -> Iterator[None]:
     """accelerate keeps one state per process; each training here is one of its own."""
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def random_batch(family: SDXLFamily, count: int = 2, side_px: int = 64) -> Batch:
+    """Return noise that fits a model, the same each time."""
+    generator, config = torch.Generator().manual_seed(0), family.unet.config
+    pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+    latents = (count, config.in_channels, side_px // 8, side_px // 8)
+    return Batch(
+        sample_ids=tuple(map(str, range(count))),
+        latents=torch.randn(latents, generator=generator),
+        noise=torch.randn(latents, generator=generator),
+        timesteps=torch.randint(0, 1000, (count,), generator=generator),
+        conditioning_pixel_values=torch.rand(count, 3, side_px, side_px, generator=generator),
+        prompt_embeds=torch.randn(count, 77, config.cross_attention_dim, generator=generator),
+        pooled_prompt_embeds=torch.randn(count, pooled, generator=generator),
+        sizes=torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]] * count),
+    )
 
 
 def train_here(run: TrainingRun) -> bool:

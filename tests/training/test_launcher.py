@@ -1,7 +1,9 @@
 """The launcher and the trainer as a program: real processes, real signals."""
 
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -186,14 +188,104 @@ def test_two_processes_are_two_and_train_alike(make_run: MakeRun, training_set: 
         torch.testing.assert_close(weights["cpu_2"][name], tensor, rtol=1e-3, atol=2e-4)
 
 
+class _Joining(logging.Handler):
+    """Runs the command that the launcher logs for another machine, as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.others: list[subprocess.Popen[bytes]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith("Start machine"):
+            paths = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+            variables = {**os.environ, **paths, "PYTHONPATH": str(PROJECT / "src")}
+            command = text.partition(": ")[2]
+            self.others.append(subprocess.Popen(command, shell=True, env=variables))  # noqa: S602 - our own
+
+
+@pytest.mark.slow
+def test_two_machines_train_together(make_run: MakeRun, training_set: Path, tmp_path: Path) -> None:
+    """Two machines of one process each, both of them this one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    values = yaml.safe_load((PROJECT / "conf" / "accelerate" / "cpu_2.yaml").read_text())
+    values |= {"num_machines": 2, "main_process_ip": "127.0.0.1", "main_process_port": port}
+    values |= {"rdzv_backend": "static", "same_network": True}
+    machine = tmp_path / "machines.yaml"
+    machine.write_text(yaml.safe_dump(values))
+    parameters = make_run(max_train_steps=3, accelerate_config=str(machine)).parameters.model_copy(
+        update={"run_folder": str(tmp_path / "runs"), "cache_folder": str(tmp_path / "cache")}
+    )
+    joining, log = _Joining(), logging.getLogger("skin_pipeline.training.launcher")
+    log.addHandler(joining)
+    log.setLevel(logging.INFO)
+    try:
+        result = launch_training(parameters, training_set, "digest", PROJECT)
+        (other,) = joining.others
+        assert other.wait(WAIT_SECONDS) == 0
+    finally:
+        log.removeHandler(joining)
+        for process in joining.others:
+            process.kill()
+    assert result.metrics[0]["num_processes"] == 2
+    assert [row["step"] for row in result.metrics if row["kind"] == "train"] == [1, 2, 3]
+
+
 # --- without processes -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "num_processes"), [("cpu", 1), ("cpu_2", 2), ("gpu_1", 1), ("gpu_8", 8)])
+@pytest.mark.parametrize(
+    ("name", "num_processes"), [("cpu", 1), ("cpu_2", 2), ("gpu_1", 1), ("gpu_8", 8), ("nodes_2x8", 16)]
+)
 def test_shipped_machines_are_read(name: str, num_processes: int) -> None:
     machine = read_machine(name, PROJECT)
     assert machine.num_processes == num_processes
     assert machine.is_cpu is name.startswith("cpu")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PROJECT / "conf" / "accelerate").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_accelerate_takes_what_is_written_for_a_shipped_machine(path: Path, tmp_path: Path) -> None:
+    from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
+
+    machine = read_machine(path.stem, PROJECT)
+    written = tmp_path / "accelerate.yaml"
+    written.write_text(yaml.safe_dump(launchable(machine)))
+    config = load_config_from_file(str(written))
+    assert isinstance(config, ClusterConfig)
+    assert config.num_processes == machine.num_processes
+    assert config.num_machines == machine.num_machines
+    assert config.distributed_type.value == ("NO" if machine.num_processes == 1 else "MULTI_GPU")
+
+
+def test_several_machines_meet_at_the_first() -> None:
+    machine = read_machine("nodes_2x8", PROJECT)
+    values = launchable(machine)
+    assert values["main_process_ip"] == socket.getfqdn()
+    assert values["main_process_port"] == 29500
+    elsewhere = Machine({**machine.values, "main_process_ip": "10.0.0.1"}, 16, is_cpu=False, num_machines=2)
+    assert launchable(elsewhere)["main_process_ip"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distributed_type": "FSDP"}, r"distributed_type FSDP; .*MULTI_GPU.*adamw_sharded"),
+        ({"distributed_type": "DEEPSPEED"}, r"distributed_type DEEPSPEED"),
+        ({"num_processes": 15}, r"num_processes 15, which its num_machines \(2\) does not divide"),
+        ({"machine_rank": 1}, r"2 machines: expected machine_rank 0"),
+        ({"main_process_port": None}, r"a main_process_port that they can reach"),
+    ],
+)
+def test_a_machine_that_cannot_work_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    values = yaml.safe_load((PROJECT / "conf" / "accelerate" / "nodes_2x8.yaml").read_text())
+    path = tmp_path / "machine.yaml"
+    path.write_text(yaml.safe_dump({**values, **changes}))
+    with pytest.raises(ConfigurationError, match=message):
+        read_machine(str(path), PROJECT)
 
 
 def test_two_processes_on_processors_are_started_in_the_form_that_works() -> None:
@@ -209,7 +301,7 @@ def test_other_machines_are_started_as_written() -> None:
 
 
 def test_a_machine_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"'gpu_9' is neither .*cpu, cpu_2, gpu_1, gpu_8"):
+    with pytest.raises(ConfigurationError, match=r"'gpu_9' is neither .*cpu, cpu_2, gpu_1, gpu_8, nodes_2x8"):
         read_machine("gpu_9", PROJECT)
 
 

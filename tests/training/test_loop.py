@@ -115,7 +115,7 @@ def _example_losses(run: TrainingRun) -> list[float]:
         betas=(p.adam_beta1, p.adam_beta2),
         weight_decay=p.adam_weight_decay,
     )
-    samples = read_training_set(run.dataset_folder, p.resolution_px).train
+    samples = read_training_set(run.dataset_folder, p).train
     losses = []
     for step in range(p.max_train_steps):
         draws = SampleOrder(len(samples), p.train_batch_size, p.seed).batch(step)
@@ -322,11 +322,6 @@ def test_pictures_and_held_out_loss_come_on_schedule(make_run: MakeRun) -> None:
     pictures = [row["path"] for row in rows if row["kind"] == "picture"]
     assert pictures == [f"pictures/step_{step:08d}.png" for step in (0, 2, 4, 5)]
     assert read_pixels(run.folder / pictures[0]).shape == (3, 2 * 64 + 4, 3 * 64 + 2 * 4)
-
-
-def test_pictures_of_another_size_are_refused(make_run: MakeRun) -> None:
-    with pytest.raises(InputError, match=r"of 64x64 pixels; expected 128x128 \(train.resolution_px\)"):
-        train_here(make_run(resolution_px=128))
 
 
 def test_a_missing_picture_is_named(make_run: MakeRun, training_set: Path, tmp_path: Path) -> None:

@@ -1,9 +1,16 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from skin_pipeline.training.reporting import Forwarder, active_mlflow_run
+from skin_pipeline.training.reporting import Forwarder, MlflowSink, active_mlflow_run
 
 ROWS = [
     {"kind": "start", "step": 0},
@@ -90,3 +97,64 @@ def test_an_active_run_gets_metrics_and_stays_open(tmp_path: Path, monkeypatch: 
     assert [a.path for a in client.list_artifacts(run.info.run_id, "training_pictures")] == [
         "training_pictures/step_00000002.png"
     ]
+
+
+def _start_mlflow(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start a real MLflow server on a database in a folder, and wait until it answers."""
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"),
+        *("--port", str(port), "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--default-artifact-root", str(folder / "artifacts")),
+    ]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "server.txt").open("ab") as log:
+        server = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                return server
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    _kill(server)
+    raise AssertionError((folder / "server.txt").read_text())
+
+
+def _kill(server: subprocess.Popen[bytes]) -> None:
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+@pytest.mark.slow
+def test_a_server_killed_in_a_training_gets_its_metrics_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    mlflow = pytest.importorskip("mlflow")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
+    server = _start_mlflow(tmp_path, port)
+    try:
+        run_id = client.create_run("0").info.run_id
+        sink = MlflowSink(f"http://127.0.0.1:{port}", run_id)
+        forwarder = Forwarder(sink, flush_seconds=0.1, final_seconds=120)
+        for row in ROWS[1:11]:
+            forwarder(row)
+        while len(client.get_metric_history(run_id, "loss")) < 10:
+            time.sleep(0.2)
+        _kill(server)
+        began = time.monotonic()
+        for row in ROWS[11:21]:
+            forwarder(row)
+        assert time.monotonic() - began < 1  # training is not held up
+        time.sleep(2)  # deliveries fail meanwhile
+        server = _start_mlflow(tmp_path, port)
+        assert forwarder.close() == 0
+        history = client.get_metric_history(run_id, "loss")
+    finally:
+        _kill(server)
+    assert sorted((metric.step, metric.value) for metric in history) == [(i, i / 10) for i in range(1, 21)]

@@ -83,7 +83,7 @@ class ModelFamily(Protocol):
     """A base model, frozen, and the ControlNet that is trained for it."""
 
     controlnet: nn.Module
-    """The only part whose weights move; fp32."""
+    """The only part whose weights move; those that do are fp32."""
     prediction_type: str
     """What the denoiser predicts: ``epsilon`` or ``v_prediction``."""
     num_train_timesteps: int
@@ -126,7 +126,10 @@ class ModelFamily(Protocol):
         """Return the ControlNet's residuals. ``controlnet`` is the trained one, perhaps wrapped."""
 
     def denoise_forward(self, noisy_latents: Tensor, batch: Batch, control: Any) -> Tensor:
-        """Return the frozen denoiser's prediction (B, C, h, w) in fp32, given the residuals."""
+        """Return the frozen denoiser's prediction (B, C, h, w) in fp32, given the residuals.
+
+        It computes in the frozen parts' number format, outside autocast.
+        """
 
     def save_weights(self, controlnet: nn.Module, folder: Path) -> None:
         """Write a ControlNet as inference loads it."""

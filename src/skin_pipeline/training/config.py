@@ -1,5 +1,6 @@
 """What a user can choose about training, and the file the trainer reads. Loads no deep-learning library."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,9 +21,12 @@ WITHOUT_EFFECT_ON_WEIGHTS = frozenset(
     {
         "accelerate_config",
         "cache_folder",
+        "cache_limit_gib",
         "checkpointing_steps",
         "checkpoints_total_limit",
         "dataloader_num_workers",
+        "ema_device",
+        "gradient_checkpointing",
         "log_steps",
         "num_threads",
         "num_timestep_buckets",
@@ -48,6 +52,12 @@ class TrainParameters(Parameters):
     """Which files of the base to load where it has several, such as ``fp16``; null: the plain ones."""
     controlnet_init: str | None = None
     """Weights to start from: ``embedded-canny``, a folder or a hub id; null: a copy of the UNet's encoder."""
+    controlnet_kind: Literal["full", "lora"] = "full"
+    """``full``: all weights of the ControlNet are trained. ``lora``: it shares the UNet's weights, or keeps
+    those of ``controlnet_init``, and low-rank updates of them are trained beside its own layers: a fraction
+    of the memory and less freedom. What is published is an ordinary ControlNet either way."""
+    controlnet_lora_rank: Positive = 64
+    """Rank of the updates of ``lora``."""
     conditioning_embedding_out_channels: Channels = (8, 16, 64, 128)
     """Channels of a new ControlNet's conditioning encoder, which halves the picture between each two. SDXL's
     own are (16, 32, 96, 256)."""
@@ -57,19 +67,34 @@ class TrainParameters(Parameters):
     fast_start_lr_factor: Annotated[float, Field(gt=0, le=100)] = 5.0
     """Factor on the learning rate of those layers when the fast start is on."""
     gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
+    """Recompute activations in the backward pass: less memory, more time. What is frozen and needs no
+    gradient, the UNet's encoder, is never computed twice."""
     mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto"
     """Number format of the frozen parts and of the arithmetic; the trained weights stay fp32. ``auto``: bf16
     where the GPU, or the processor's AVX512 or AMX units, compute in it, else no."""
 
     # --- the data --------------------------------------------------------------------------------------
     resolution_px: Annotated[int, Field(ge=32, le=4096)] = 256
-    """Side of the training set's pictures, in pixels; a multiple of 8."""
+    """Side of a square training picture, in pixels; a multiple of 8."""
+    bucket_step_px: Annotated[int, Field(ge=32, multiple_of=32)] | None = 64
+    """Pictures of the training set may have any sizes. Each is trained in the shape nearest to its own (see
+    :func:`skin_pipeline.geometry.bucket_sizes`): the resolution_px square, or sides that are multiples of
+    this and hold no more pixels. Null: all become squares. Either way the picture is enlarged or shrunk to
+    cover that shape and what sticks out is cut off evenly."""
     crop_px: Annotated[int, Field(ge=32, multiple_of=32)] | None = None
     """Side of a random crop that each turn of a picture trains on, told to the model by SDXL's crop
     coordinates; null: the whole picture. A crop of half the side costs a quarter."""
+    original_size: Literal["resized", "source"] = "resized"
+    """What the model is told as the picture's original size. ``source``: the raw skin's, and what the data's
+    preparation cropped, as SDXL was trained; for bases that were. ``resized``: the training picture's own, as
+    inference says; for the embedded base, which has seen nothing else. Training sets that do not state the
+    source's size are trained as ``resized``."""
     caption_dropout: Share = 0.1
     """Share of captions replaced by the base model's form of no prompt, drawn anew in each epoch."""
+    control_dropout: Share = 0.0
+    """Share of turns whose conditioning image is blank (0), drawn anew in each epoch. The ControlNet then
+    knows what to do without control, and inference can strengthen the control by guidance, as it does with
+    the prompt."""
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
     """Processes that read pictures for each training process; 0: the training process itself."""
 
@@ -83,6 +108,10 @@ class TrainParameters(Parameters):
     """Optimizer steps in all."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Highest learning rate."""
+    optimizer: Literal["adamw", "adamw_8bit", "adamw_sharded"] = "adamw"
+    """``adamw_sharded`` shares AdamW's two moments out among the processes, 8 bytes a weight divided by their
+    number, with the same results to the last bit. ``adamw_8bit`` keeps them in 8 bits (Dettmers et al. 2022):
+    2 bytes a weight. Needs bitsandbytes (``pip install skin_pipeline[8bit]``)."""
     lr_scheduler: Literal["constant", "linear", "cosine", "flat_then_linear"] = "flat_then_linear"
     """Course of the learning rate after warming up; ``flat_then_linear`` falls from ``lr_decay_start`` on."""
     lr_warmup_steps: Annotated[int, Field(ge=0)] = 30
@@ -109,6 +138,9 @@ class TrainParameters(Parameters):
     """Ceiling on the signal-to-noise ratio in ``min_snr``."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a moving average of the weights, which then is what is validated and published; null: none."""
+    ema_device: Literal["same", "cpu"] = "same"
+    """Where the moving average is kept: on the training device, or in the processor's memory, which costs
+    one copy of the trained weights from the device in each step. The numbers are the same."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides the initial weights, the order of pictures, noise, timesteps and dropped captions."""
 
@@ -144,6 +176,9 @@ class TrainParameters(Parameters):
     command resumes and another one starts afresh."""
     cache_folder: str = "data/05_model_input/encodings"
     """Where encoded pictures and captions are kept for all runs; relative to the project."""
+    cache_limit_gib: Annotated[float, Field(gt=0)] | None = None
+    """What they may take together when a run begins: those used longest ago are removed, but for those of
+    runs under way. Null: none are."""
 
     @field_validator("resolution_px")
     @classmethod
@@ -181,11 +216,17 @@ class TrainParameters(Parameters):
         return self
 
     def preflight(self) -> None:
-        """Raise where the base model's or the ControlNet's files are not there.
+        """Raise where the base model's or the ControlNet's files, or a library, are not there.
 
         Raises:
             MissingWeightsError: A name stands for nothing on this machine.
+            ConfigurationError: The optimizer's library is not installed.
         """
+        if self.optimizer == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
+            raise ConfigurationError(
+                "train.optimizer adamw_8bit needs bitsandbytes, which is not installed. Run `pip install"
+                " 'skin_pipeline[8bit]'`, or set train.optimizer to adamw."
+            )
         resolve_base_model(self.model_base, "train.model_base")
         if self.controlnet_init is not None:
             resolve_controlnet(self.controlnet_init, "train.controlnet_init")

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import platform
+import shlex
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ _GRACE_SECONDS = 120.0
 _KILL_SECONDS = 5.0
 _LOG_LINES_SHOWN = 30
 _ACCELERATE_FOLDER = Path("conf") / "accelerate"
+_SUPPORTED = frozenset({"NO", "MULTI_CPU", "MULTI_GPU"})
 _GLIBC_ALLOCATOR = {
     # Without these, glibc gives large buffers back to the system after each layer and asks for them again:
     # up to two thirds of the processor time of a training step on processors.
@@ -70,11 +72,13 @@ class Machine:
         values: As in the file.
         num_processes: Training processes on all machines together.
         is_cpu: Whether they train on processors.
+        num_machines: Machines that train together; this one is the first.
     """
 
     values: Mapping[str, Any]
     num_processes: int
     is_cpu: bool
+    num_machines: int = 1
 
 
 def launch_training(
@@ -116,6 +120,8 @@ def launch_training(
     )
     log = _prepare_folder(run, machine)
     logger.info("Training in '%s'; log: '%s'.", run.folder, log)
+    for rank in range(1, machine.num_machines):
+        logger.info("Start machine %d of %d: %s", rank, machine.num_machines, joining(run, machine, rank))
     with log.open("ab") as output, _ended_with_us(_start(run, machine, output)) as child:
         _follow(child, run, on_row)
     outcome = read_outcome(run.folder, run.attempt)
@@ -161,7 +167,38 @@ def read_machine(name: str, project_folder: Path) -> Machine:
             f"train.accelerate_config '{path}' is no accelerate configuration: expected num_processes among"
             " its keys. `accelerate config` writes one."
         )
-    return Machine(values, values["num_processes"], bool(values.get("use_cpu", False)))
+    machine = Machine(
+        values,
+        values["num_processes"],
+        bool(values.get("use_cpu", False)),
+        int(values.get("num_machines", 1)),
+    )
+    _check_machine(machine, path)
+    return machine
+
+
+def _check_machine(machine: Machine, path: Path) -> None:
+    """Raise where the trainer cannot run as a configuration says."""
+    kind = str(machine.values.get("distributed_type", "NO"))
+    if kind not in _SUPPORTED:
+        raise ConfigurationError(
+            f"train.accelerate_config '{path}' has distributed_type {kind}; the trainer runs as one of"
+            f" {', '.join(sorted(_SUPPORTED))}. To share out the optimizer's memory among processes, set"
+            " train.optimizer to adamw_sharded; to shrink it, to adamw_8bit."
+        )
+    if machine.num_processes % machine.num_machines:
+        raise ConfigurationError(
+            f"train.accelerate_config '{path}' has num_processes {machine.num_processes}, which its"
+            f" num_machines ({machine.num_machines}) does not divide. num_processes counts all machines'."
+        )
+    if machine.num_machines > 1 and (
+        machine.values.get("machine_rank", 0) != 0 or not machine.values.get("main_process_port")
+    ):
+        raise ConfigurationError(
+            f"train.accelerate_config '{path}' is of {machine.num_machines} machines: expected machine_rank"
+            " 0, as training is started on the first and says how to start the others, and a"
+            " main_process_port that they can reach."
+        )
 
 
 def launchable(machine: Machine) -> dict[str, Any]:
@@ -169,12 +206,14 @@ def launchable(machine: Machine) -> dict[str, Any]:
 
     accelerate starts a single process for MULTI_CPU unless it is given an MPI host file, and two that do not
     know of each other for ``--multi_gpu`` beside it. Its MULTI_GPU way with ACCELERATE_USE_CPU set starts
-    them all, joined by gloo.
+    them all, joined by gloo. Several machines meet at this one, unless the configuration says where.
     """
     values = dict(machine.values)
+    if machine.num_machines > 1 and not values.get("main_process_ip"):
+        values["main_process_ip"] = socket.getfqdn()
     if machine.is_cpu and machine.num_processes > 1:
         values.update(distributed_type="MULTI_GPU", use_cpu=False)
-    if machine.num_processes > 1 and values.get("num_machines", 1) == 1:
+    if machine.num_processes > 1 and machine.num_machines == 1:
         values.setdefault("main_process_port", _free_port())
     return values
 
@@ -191,7 +230,7 @@ def _num_threads(parameters: TrainParameters, machine: Machine) -> int:
     if parameters.num_threads is not None:
         return parameters.num_threads
     processors = len(psutil.Process().cpu_affinity()) if platform.system() == "Linux" else os.cpu_count() or 1
-    here = max(1, machine.num_processes // int(machine.values.get("num_machines", 1)))
+    here = max(1, machine.num_processes // machine.num_machines)
     return max(1, (processors - 1) // here)
 
 
@@ -225,15 +264,28 @@ def _prepare_folder(run: TrainingRun, machine: Machine) -> Path:
     return run.folder / "log.txt"
 
 
-def _start(run: TrainingRun, machine: Machine, output: Any) -> subprocess.Popen[bytes]:
-    command = [
-        *(sys.executable, "-m", "accelerate.commands.launch"),
+def joining(run: TrainingRun, machine: Machine, rank: int) -> str:
+    """Return the command that has another machine join a training, once this one has begun it.
+
+    It reads the run's folder, which all machines must see under the same path.
+    """
+    use_cpu = "ACCELERATE_USE_CPU=1 " if machine.is_cpu else ""
+    return use_cpu + shlex.join(["python", *_launch(run, rank)])
+
+
+def _launch(run: TrainingRun, rank: int) -> list[str]:
+    return [
+        *("-m", "accelerate.commands.launch"),
         *("--config_file", str(run.folder / "accelerate.yaml")),
+        *(("--machine_rank", str(rank)) if rank else ()),
         *("-m", "skin_pipeline.training"),
         *("--config", str(run.folder / "config.json")),
     ]
+
+
+def _start(run: TrainingRun, machine: Machine, output: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own command line
-        command,
+        [sys.executable, *_launch(run, rank=0)],
         env=environment(run, machine),
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -333,7 +385,10 @@ def _show(progress: Progress, bar: Any, row: Row, batch_size: int) -> None:
         case "start":
             progress.update(bar, completed=row["step"] * batch_size, description="training")
         case "train":
-            text = f"loss {row['loss']:.4f}, {row['images_per_second']:.1f} images/s"
+            text = (
+                f"loss {row['loss']:.4f}, {row['images_per_second']:.1f} images/s,"
+                f" {row['data_wait_share']:.0%} waiting for data, {row['peak_memory_gib']:.1f} GiB"
+            )
             progress.update(bar, completed=row["images_seen"], description=text)
         case "validation" if "validation_loss" in row:
             logger.info("Step %d: held-out loss %.5f.", row["step"], row["validation_loss"])

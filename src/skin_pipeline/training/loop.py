@@ -18,6 +18,7 @@ import diffusers
 import torch
 import transformers
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -29,14 +30,18 @@ from skin_pipeline.training.checkpoints import (
     STATE,
     Checkpoints,
     check_identity,
+    check_shared,
     publish_weights,
     step_of,
 )
 from skin_pipeline.training.config import TrainingRun, TrainParameters
-from skin_pipeline.training.data import EncodedSamples, Sample, TrainingSet, read_pixels, read_training_set
+from skin_pipeline.training.data import EncodedSamples, Sample, TrainingSet, as_tensor, read_training_set
+from skin_pipeline.training.eviction import evict, in_use
 from skin_pipeline.training.lifecycle import StopRequest, listening_for_stop, sole_user
 from skin_pipeline.training.metrics import MetricsFile, Pace
 from skin_pipeline.training.objective import LossWeights, predict, squared_errors
+from skin_pipeline.training.optimizers import make_optimizer
+from skin_pipeline.training.out_of_memory import explaining_out_of_memory
 from skin_pipeline.training.sampling import SampleOrder, seed_of
 from skin_pipeline.training.schedules import learning_rate_share
 from skin_pipeline.training.sdxl import SDXLFamily
@@ -66,16 +71,19 @@ def train(run: TrainingRun) -> bool:
         if accelerator.is_main_process:
             stack.enter_context(sole_user(run.folder))
         accelerator.wait_for_everyone()
+        stack.enter_context(explaining_out_of_memory(p, accelerator))
 
         # --- the data and the model: frozen parts, and the ControlNet -----------------------------------
-        data = read_training_set(run.dataset_folder, p.resolution_px)
+        data = read_training_set(run.dataset_folder, p)
         with accelerator.main_process_first():
             backend = SDXLFamily(p)
         backend.to(accelerator.device, _dtype(accelerator))
         record = _record(run, data, backend, accelerator)
         if accelerator.is_main_process:
             check_identity(run.folder, _identity(run, record))
-        cache = _encode(run, data, backend, accelerator, stop)
+        accelerator.wait_for_everyone()
+        check_shared(run.folder, accelerator.process_index)
+        cache = _encode(run, data, backend, accelerator, stop, stack)
 
         # --- the optimizer, and an earlier start's state -------------------------------------------------
         t = _Training(run, accelerator, backend, record, stop)
@@ -151,32 +159,52 @@ class _Training:
         self.metrics: MetricsFile | _NoMetrics = _NoMetrics()
         self.weights_of = LossWeights(backend, p)
         self.checkpoints = Checkpoints(run.folder, p.checkpoints_total_limit)
-        optimizer = torch.optim.AdamW(
-            backend.parameter_groups(),
-            lr=p.learning_rate,
-            betas=(p.adam_beta1, p.adam_beta2),
-            weight_decay=p.adam_weight_decay,
-            eps=p.adam_epsilon,
-            fused=accelerator.device.type == "cuda",
+        self.saved_at: int | None = None
+        optimizer = make_optimizer(backend.parameter_groups(), p, accelerator.device)
+        self.controlnet, self.optimizer = accelerator.prepare(
+            backend.controlnet, optimizer, device_placement=[True, False]
         )
-        self.controlnet, self.optimizer = accelerator.prepare(backend.controlnet, optimizer)
+        # A step has its own autocast; accelerate's wrapper beside it would turn all residuals to fp32.
+        accelerator.unwrap_model(self.controlnet, keep_fp32_wrapper=False)
         self.trained = [parameter for parameter in backend.controlnet.parameters() if parameter.requires_grad]
-        self.average = EMAModel(self.trained, decay=p.ema_decay) if p.ema_decay else None
+        self.average_device = torch.device("cpu") if p.ema_device == "cpu" else accelerator.device
+        self.average = EMAModel(self._trained_for_average(), decay=p.ema_decay) if p.ema_decay else None
         self.pending = _Pending()
         accelerator.register_for_checkpointing(self.pending)
         if self.average is not None:
             accelerator.register_for_checkpointing(self.average)
+        accelerator.register_save_state_pre_hook(self._keep_trained)
+
+    def _trained_for_average(self) -> list[Tensor]:
+        """Return the trained weights where the moving average is."""
+        return [parameter.to(self.average_device) for parameter in self.trained]
+
+    def _keep_trained(self, _models: list[nn.Module], weights: list[dict[str, Tensor]], _folder: str) -> None:
+        """Leave out of a checkpoint's state what is frozen, which the base model has."""
+        frozen = {p.data_ptr() for p in self.backend.controlnet.parameters() if not p.requires_grad}
+        weights[:] = [
+            {name: tensor.contiguous() for name, tensor in state.items() if tensor.data_ptr() not in frozen}
+            for state in weights
+        ]
 
     def resume(self) -> int:
         """Load the newest complete checkpoint, if there is one; return the steps already made."""
         latest = self.checkpoints.latest()
-        if latest is None:
+        steps_of_main = [0 if latest is None else step_of(latest)]
+        broadcast_object_list(steps_of_main)  # another machine's view of a shared disk may be old
+        (steps,) = steps_of_main
+        if self.accelerator.is_main_process:
+            self.checkpoints.report_incomplete()
+        if not steps:
             return 0
-        self.accelerator.load_state(str(latest / STATE))
+        state = self.checkpoints.path_of(steps) / STATE
+        is_whole = self.p.controlnet_kind == "full"  # else what is frozen is not in it
+        self.accelerator.load_state(str(state), strict=is_whole)
         if self.average is not None:
-            self.average.to(self.accelerator.device)
-        logger.info("Resuming at step %d.", step_of(latest))
-        return step_of(latest)
+            self.average.to(self.average_device)
+        logger.info("Resuming at step %d.", steps)
+        self.saved_at = steps
+        return steps
 
     def step(self, step: int, batches: Iterator[Batch], pace: Pace) -> _Step:
         """Make one optimizer step, from all its passes, and return what to report of it."""
@@ -206,7 +234,7 @@ class _Training:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         if self.average is not None:
-            self.average.step(self.trained)
+            self.average.step(self._trained_for_average())
         pace.seen(p.train_batch_size)
         return _Step(float(grad_norm), tuple(sample_ids))
 
@@ -298,7 +326,8 @@ class _Training:
 
         def save_weights(folder: Path) -> None:
             with self.weights_to_judge() as controlnet:
-                self.backend.save_weights(controlnet, folder)
+                if self.accelerator.is_main_process:
+                    self.backend.save_weights(controlnet, folder)
 
         path = self.checkpoints.save(
             made,
@@ -308,6 +337,7 @@ class _Training:
             self.accelerator.is_main_process,
             self.accelerator.wait_for_everyone,
         )
+        self.saved_at = made
         self.metrics.write("checkpoint", step=made, path=path.relative_to(self.run.folder).as_posix())
 
     def is_asked_to_stop(self) -> bool:
@@ -319,17 +349,16 @@ class _Training:
 
     def stop_at(self, made: int) -> bool:
         """Save where training stands, unless that is saved already; return False."""
-        latest = self.checkpoints.latest()
-        if latest is None or step_of(latest) != made:
+        if self.saved_at != made:
             self.save(made)
         logger.info("Stopped at step %d (%s).", made, self.stop.reason or "another process was asked to")
         return False
 
     def publish(self) -> None:
         """Copy the last checkpoint's weights to where inference finds them."""
-        latest = self.checkpoints.latest()
-        assert latest is not None, "the last step always saves"
         if self.accelerator.is_main_process:
+            latest = self.checkpoints.latest()
+            assert latest is not None, "the last step always saves"
             publish_weights(latest, self.run.folder)
         self.accelerator.wait_for_everyone()
 
@@ -407,13 +436,7 @@ def _processor_computes_bf16() -> bool:
 
 
 def _dtype(accelerator: Accelerator) -> torch.dtype:
-    """Return the number format of the frozen parts.
-
-    On processors they stay fp32: autocast costs the same there, and half-precision normalisation layers
-    refuse the ControlNet's fp32 residuals.
-    """
-    if accelerator.device.type == "cpu":
-        return torch.float32
+    """Return the number format of the frozen parts."""
     return {"fp16": torch.float16, "bf16": torch.bfloat16}.get(accelerator.mixed_precision, torch.float32)
 
 
@@ -449,15 +472,31 @@ def _identity(run: TrainingRun, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _encode(
-    run: TrainingRun, data: TrainingSet, backend: ModelFamily, accelerator: Accelerator, stop: StopRequest
+    run: TrainingRun,
+    data: TrainingSet,
+    backend: ModelFamily,
+    accelerator: Accelerator,
+    stop: StopRequest,
+    stack: contextlib.ExitStack,
 ) -> EncodingCache:
-    """Encode all pictures and captions that are not in the cache, each process its share."""
+    """Encode all pictures and captions that are not in the cache, each process its share.
+
+    They stay in the cache while ``stack`` is open; others make room for them if there is a limit.
+    """
     cache = EncodingCache(run.cache_folder, backend.image_encoder_digest, backend.text_encoder_digest)
     samples = [*data.train, *data.validation]
     share = slice(accelerator.process_index, None, accelerator.num_processes)
-    pictures = [(s.image_sha256, s.size_px, lambda path=s.image: read_pixels(path)) for s in samples]
-    fill_cache(cache, backend, pictures, [sample.text for sample in samples], share, stop.check)
+    pictures = [(s.image_sha256, s.size_px, lambda s=s: as_tensor(s.read_picture())) for s in samples]
+    captions = [sample.text for sample in samples]
+    if accelerator.is_main_process:
+        used = cache.files([(sha, size) for sha, size, _ in pictures], captions)
+        stack.enter_context(in_use(run.cache_folder, used))
     accelerator.wait_for_everyone()
+    fill_cache(cache, backend, pictures, captions, share, stop.check)
+    accelerator.wait_for_everyone()
+    limit_gib = run.parameters.cache_limit_gib
+    if accelerator.is_main_process and limit_gib is not None:
+        evict(run.cache_folder, limit_gib)
     return cache
 
 
@@ -465,7 +504,7 @@ def _batches(
     samples: EncodedSamples, p: TrainParameters, accelerator: Accelerator, first_step: int
 ) -> Iterator[Batch]:
     """Return this process's passes from a step on; workers read ahead if there are any."""
-    order = SampleOrder(len(samples), p.train_batch_size, p.seed)
+    order = SampleOrder(len(samples), p.train_batch_size, p.seed, samples.sizes)
     draws = order.passes(
         first_step,
         p.max_train_steps,

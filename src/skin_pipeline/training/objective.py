@@ -13,12 +13,16 @@ from skin_pipeline.training.config import TrainParameters
 def predict(
     backend: ModelFamily, controlnet: nn.Module, batch: Batch, autocast: AbstractContextManager[None]
 ) -> tuple[Tensor, Tensor]:
-    """Return the prediction for a batch and what it should be, both (B, C, h, w) in fp32."""
+    """Return the prediction for a batch and what it should be, both (B, C, h, w) in fp32.
+
+    Autocast is for the ControlNet, whose weights are fp32. The frozen parts are in their number format; under
+    autocast a GPU would normalise in fp32 and have the backward pass keep that, and short copies of the
+    ControlNet's weights would be kept for longer.
+    """
     noisy_latents = backend.add_noise(batch)
     with autocast:
         control = backend.control_forward(controlnet, noisy_latents, batch)
-        prediction = backend.denoise_forward(noisy_latents, batch, control)
-    return prediction.float(), backend.target(batch)
+    return backend.denoise_forward(noisy_latents, batch, control), backend.target(batch)
 
 
 def squared_errors(prediction: Tensor, target: Tensor) -> Tensor:

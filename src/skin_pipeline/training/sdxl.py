@@ -27,130 +27,80 @@ from skin_pipeline.errors import ConfigurationError, MissingWeightsError
 from skin_pipeline.items import json_digest
 from skin_pipeline.training.backend import Batch, EncodedImages, TextEmbeddings
 from skin_pipeline.training.config import TrainParameters
+from skin_pipeline.training.control_lora import NEW_LAYERS, as_plain_controlnet, train_low_rank_updates
 
-NEW_LAYERS = "controlnet_"
-"""Names of the layers that the UNet does not have begin so: the conditioning encoder and the outputs."""
 _DIGESTED = {".json", ".safetensors", ".txt", ".bin"}
 
 
-class SDXLFamily:
-    """An SDXL base model and its ControlNet; see :class:`~skin_pipeline.training.backend.ModelFamily`."""
+class SDXLModel:
+    """What training steps need of SDXL: the UNet, frozen, the ControlNet, and the noise schedule."""
 
-    def __init__(self, parameters: TrainParameters) -> None:
-        """Load the UNet and the noise schedule, and make or load the ControlNet.
-
-        A new ControlNet's initial weights follow from ``parameters.seed``.
+    def __init__(
+        self,
+        parameters: TrainParameters,
+        unet: UNet2DConditionModel,
+        controlnet: ControlNetModel,
+        scheduler: DDPMScheduler,
+    ) -> None:
+        """Put the parts together: freeze, choose what is trained and what is recomputed.
 
         Args:
-            parameters: Name the base model and the ControlNet, and how the latter starts.
-
-        Raises:
-            MissingWeightsError: The base model's or the ControlNet's files are not there.
-            ConfigurationError: The conditioning encoder or the ControlNet does not fit the base model.
+            parameters: Kind of ControlNet, fast start, gradient checkpointing.
+            unet: In fp32.
+            controlnet: In fp32.
+            scheduler: Of the base model.
         """
-        self._folder = _local_folder(parameters)
-        self._variant = {"variant": parameters.model_variant} if parameters.model_variant else {}
-        self._image_encoder: AutoencoderKL | None = None
-        self._text_pipeline: StableDiffusionXLPipeline | None = None
         self._device = torch.device("cpu")
         self._dtype = torch.float32
-        self.base_digest = _digest(self._folder)
-        self.image_encoder_digest = _digest(self._folder, "vae")
-        self.text_encoder_digest = _digest(
-            self._folder,
-            "text_encoder",
-            "text_encoder_2",
-            "tokenizer",
-            "tokenizer_2",
-            "model_index.json",
-        )
-        self.scheduler = DDPMScheduler.from_pretrained(self._folder, subfolder="scheduler")
-        self.prediction_type: str = self.scheduler.config.prediction_type
-        self.num_train_timesteps: int = self.scheduler.config.num_train_timesteps
-        if self.prediction_type not in {"epsilon", "v_prediction"}:
-            raise ConfigurationError(
-                f"train.model_base '{parameters.model_base}' predicts '{self.prediction_type}'; expected"
-                " epsilon or v_prediction."
-            )
-        unet = UNet2DConditionModel.from_pretrained(
-            self._folder, subfolder="unet", dtype=torch.float32, **self._variant
-        )
+        self.scheduler = scheduler
+        self.prediction_type: str = scheduler.config.prediction_type
+        self.num_train_timesteps: int = scheduler.config.num_train_timesteps
         self.unet = unet.requires_grad_(False).eval()
         self._is_fast_start = parameters.is_fast_start
         self._fast_start_lr_factor = parameters.fast_start_lr_factor
-        self.controlnet = _load_controlnet(parameters, self.unet).train()
+        self.controlnet = controlnet.train()
+        # Its layers at full resolution have few channels; so stored, a step on processors takes a tenth less.
+        self.controlnet.controlnet_cond_embedding.to(memory_format=torch.channels_last)
+        if parameters.controlnet_kind == "lora":
+            torch.manual_seed(parameters.seed)
+            shared = self.unet if parameters.controlnet_init is None else None
+            train_low_rank_updates(self.controlnet, parameters.controlnet_lora_rank, shared)
         if parameters.gradient_checkpointing:
-            self.controlnet.enable_gradient_checkpointing()
-            self.unet.enable_gradient_checkpointing()
+            self._recompute_in_backward_pass()
+
+    def _recompute_in_backward_pass(self) -> None:
+        """Let the ControlNet and the UNet's decoder recompute their activations.
+
+        The UNet's encoder and middle see nothing that needs a gradient, as the residuals are added behind
+        them. Autograd keeps none of their activations, so there is nothing to save by recomputing them.
+        """
+        self.controlnet.enable_gradient_checkpointing()
+        self.unet.enable_gradient_checkpointing()
+        for part in (self.unet.down_blocks, self.unet.mid_block):
+            for module in part.modules():
+                if hasattr(module, "gradient_checkpointing"):
+                    module.gradient_checkpointing = False
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the UNet to a device and number format and the ControlNet to the device."""
+        """Move the model to a device, and what is frozen of it to a number format."""
         self._device, self._dtype = device, dtype
-        self.unet.to(device=device)
-        if dtype != torch.float32:
-            self.unet.to(dtype=dtype)
+        nn.Module.to(self.unet, device=device, dtype=dtype)  # diffusers' own would warn of an empty list
         self.controlnet.to(device=device)
+        for parameter in self.controlnet.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(dtype)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the ControlNet's parameters; with the fast start, its new layers in a faster group."""
-        new = [p for name, p in self.controlnet.named_parameters() if name.startswith(NEW_LAYERS)]
-        copied = [p for name, p in self.controlnet.named_parameters() if not name.startswith(NEW_LAYERS)]
+        """Return what is trained of the ControlNet; with the fast start, its new layers in a faster group."""
+        trained = {name: p for name, p in self.controlnet.named_parameters() if p.requires_grad}
+        new = [p for name, p in trained.items() if name.startswith(NEW_LAYERS)]
+        copied = [p for name, p in trained.items() if not name.startswith(NEW_LAYERS)]
         if not self._is_fast_start:
             return [{"params": [*copied, *new], "lr_factor": 1.0}]
         return [
             {"params": copied, "lr_factor": 1.0},
             {"params": new, "lr_factor": self._fast_start_lr_factor, "weight_decay": 0.0},
         ]
-
-    # --- encoding, once for each picture and caption -----------------------------------------------------
-
-    @torch.no_grad()
-    def encode_images(self, pixel_values: Tensor) -> EncodedImages:
-        """Encode pictures (B, 3, H, W) in [-1, 1]."""
-        if self._image_encoder is None:
-            self._image_encoder = self._load_vae()
-        posterior = self._image_encoder.encode(pixel_values.to(self._device)).latent_dist
-        scale = self._image_encoder.config.scaling_factor
-        return EncodedImages(mean=posterior.mean * scale, std=posterior.std * scale)
-
-    def _load_vae(self) -> AutoencoderKL:
-        """Return the VAE in fp32, in which it neither overflows nor loses detail."""
-        vae = AutoencoderKL.from_pretrained(self._folder, subfolder="vae", **self._variant)
-        return vae.float().to(self._device).requires_grad_(False).eval()
-
-    @torch.no_grad()
-    def encode_text(self, captions: list[str]) -> TextEmbeddings:
-        """Encode captions with the pipeline's own code."""
-        embeds, _, pooled, _ = self._text_encoders().encode_prompt(
-            captions, do_classifier_free_guidance=False
-        )
-        return TextEmbeddings(embeds.float(), pooled.float())
-
-    @torch.no_grad()
-    def encode_no_text(self) -> TextEmbeddings:
-        """Return what the pipeline uses without a negative prompt: zeros, or the empty string's embedding."""
-        _, embeds, _, pooled = self._text_encoders().encode_prompt([""], do_classifier_free_guidance=True)
-        return TextEmbeddings(embeds.float(), pooled.float())
-
-    def _text_encoders(self) -> StableDiffusionXLPipeline:
-        if self._text_pipeline is None:
-            pipeline = StableDiffusionXLPipeline.from_pretrained(
-                self._folder,
-                unet=None,
-                vae=None,
-                dtype=torch.float32,  # as it is, and not as the files happen to be stored
-                add_watermarker=False,
-                **self._variant,
-            )
-            self._text_pipeline = pipeline.to(self._device)
-        return self._text_pipeline
-
-    def release_encoders(self) -> None:
-        """Free the VAE and both text encoders."""
-        self._image_encoder = self._text_pipeline = None
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
 
     # --- one training step -------------------------------------------------------------------------------
 
@@ -202,8 +152,99 @@ class SDXLFamily:
         return prediction.float()
 
     def save_weights(self, controlnet: ControlNetModel, folder: Path) -> None:
-        """Write a ControlNet with ``save_pretrained``."""
-        controlnet.save_pretrained(folder)
+        """Write a ControlNet with ``save_pretrained``; low-rank updates are added to what they update."""
+        as_plain_controlnet(controlnet).save_pretrained(folder)
+
+
+class SDXLFamily(SDXLModel):
+    """An SDXL base model and its ControlNet; see :class:`~skin_pipeline.training.backend.ModelFamily`."""
+
+    def __init__(self, parameters: TrainParameters) -> None:
+        """Load the UNet and the noise schedule, and make or load the ControlNet.
+
+        A new ControlNet's initial weights follow from ``parameters.seed``.
+
+        Args:
+            parameters: Name the base model and the ControlNet, and how the latter starts.
+
+        Raises:
+            MissingWeightsError: The base model's or the ControlNet's files are not there.
+            ConfigurationError: The conditioning encoder or the ControlNet does not fit the base model.
+        """
+        self._folder = _local_folder(parameters)
+        self._variant = {"variant": parameters.model_variant} if parameters.model_variant else {}
+        self._image_encoder: AutoencoderKL | None = None
+        self._text_pipeline: StableDiffusionXLPipeline | None = None
+        self.base_digest = _digest(self._folder)
+        self.image_encoder_digest = _digest(self._folder, "vae")
+        self.text_encoder_digest = _digest(
+            self._folder,
+            "text_encoder",
+            "text_encoder_2",
+            "tokenizer",
+            "tokenizer_2",
+            "model_index.json",
+        )
+        scheduler = DDPMScheduler.from_pretrained(self._folder, subfolder="scheduler")
+        if scheduler.config.prediction_type not in {"epsilon", "v_prediction"}:
+            raise ConfigurationError(
+                f"train.model_base '{parameters.model_base}' predicts '{scheduler.config.prediction_type}';"
+                " expected epsilon or v_prediction."
+            )
+        unet = UNet2DConditionModel.from_pretrained(
+            self._folder, subfolder="unet", dtype=torch.float32, **self._variant
+        )
+        super().__init__(parameters, unet, _load_controlnet(parameters, unet), scheduler)
+
+    # --- encoding, once for each picture and caption -----------------------------------------------------
+
+    @torch.no_grad()
+    def encode_images(self, pixel_values: Tensor) -> EncodedImages:
+        """Encode pictures (B, 3, H, W) in [-1, 1]."""
+        if self._image_encoder is None:
+            self._image_encoder = self._load_vae()
+        posterior = self._image_encoder.encode(pixel_values.to(self._device)).latent_dist
+        scale = self._image_encoder.config.scaling_factor
+        return EncodedImages(mean=posterior.mean * scale, std=posterior.std * scale)
+
+    def _load_vae(self) -> AutoencoderKL:
+        """Return the VAE in fp32, in which it neither overflows nor loses detail."""
+        vae = AutoencoderKL.from_pretrained(self._folder, subfolder="vae", **self._variant)
+        return vae.float().to(self._device).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def encode_text(self, captions: list[str]) -> TextEmbeddings:
+        """Encode captions with the pipeline's own code."""
+        embeds, _, pooled, _ = self._text_encoders().encode_prompt(
+            captions, do_classifier_free_guidance=False
+        )
+        return TextEmbeddings(embeds.float(), pooled.float())
+
+    @torch.no_grad()
+    def encode_no_text(self) -> TextEmbeddings:
+        """Return what the pipeline uses without a negative prompt: zeros, or the empty string's embedding."""
+        _, embeds, _, pooled = self._text_encoders().encode_prompt([""], do_classifier_free_guidance=True)
+        return TextEmbeddings(embeds.float(), pooled.float())
+
+    def _text_encoders(self) -> StableDiffusionXLPipeline:
+        if self._text_pipeline is None:
+            pipeline = StableDiffusionXLPipeline.from_pretrained(
+                self._folder,
+                unet=None,
+                vae=None,
+                dtype=torch.float32,  # as it is, and not as the files happen to be stored
+                add_watermarker=False,
+                **self._variant,
+            )
+            self._text_pipeline = pipeline.to(self._device)
+        return self._text_pipeline
+
+    def release_encoders(self) -> None:
+        """Free the VAE and both text encoders."""
+        self._image_encoder = self._text_pipeline = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     # --- pictures ----------------------------------------------------------------------------------------
 
