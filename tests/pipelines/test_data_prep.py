@@ -12,7 +12,13 @@ from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
 from PIL import Image, ImageDraw
 
-from skin_pipeline.datasets import FolderDataset, ItemsDataset, JSONLinesDataset, RawSkinsDataset
+from skin_pipeline.datasets import (
+    FolderDataset,
+    ItemsDataset,
+    JSONLinesDataset,
+    PageDataset,
+    RawSkinsDataset,
+)
 from skin_pipeline.items import Items, Output, Task
 from skin_pipeline.pipelines.data_prep import create_pipeline, nodes
 from skin_pipeline.pipelines.data_prep.pipeline import STAGES
@@ -22,6 +28,7 @@ from skin_pipeline.prep.glyphs import GlyphParameters
 from skin_pipeline.prep.publish import DatasetParameters
 from skin_pipeline.prep.resize import ResizeParameters
 from skin_pipeline.prep.screen import ScreenParameters
+from skin_pipeline.prep.select import SelectionParameters
 from skin_pipeline.prep.text import TextParameters
 
 PARAMETERS = {
@@ -31,6 +38,7 @@ PARAMETERS = {
     "captions": CaptionParameters(),
     "text_boxes": TextParameters(),
     "glyphs": GlyphParameters(),
+    "selection": SelectionParameters(),
     "dataset": DatasetParameters(validation_share=0.25),
 }
 NUM_SKINS = 8
@@ -59,7 +67,8 @@ def read_go(tasks: Sequence[Task]) -> list[Output]:
 
 def say_little(tasks: Sequence[Task]) -> list[Output]:
     """Stand in for the captioner, which takes a tenth of a second a skin."""
-    return [Output({"caption": "a keyboard skin,iflyskin"}) for _ in tasks]
+    record = {"caption": "a keyboard skin,iflyskin", "prefix": "a keyboard skin of", "suffix": ",iflyskin"}
+    return [Output(record) for _ in tasks]
 
 
 @pytest.fixture
@@ -98,6 +107,7 @@ def make_catalog(
                 "raw_skins": RawSkinsDataset(filepath=str(raw_folder)),
                 "train_dataset": FolderDataset(filepath=str(tmp_path / "train_dataset")),
                 "rejected_skins": JSONLinesDataset(filepath=str(tmp_path / "rejected.jsonl")),
+                "data_quality": PageDataset(filepath=str(tmp_path / "data_quality.html")),
                 **stages,
                 **{
                     f"params:{name}": MemoryDataset(value)
@@ -171,7 +181,53 @@ def test_a_second_run_makes_nothing_and_a_threshold_only_what_follows(
     assert {name: contents(tmp_path / name) for name in first} == first
     SequentialRunner().run(create_pipeline(), make_catalog(edges=EdgeParameters(low=10, high=20)))
     changed = {name for name in first if contents(tmp_path / name) != first[name]}
-    assert changed == {"edge_maps", "glyph_maps", "train_dataset"}
+    assert changed == {"edge_maps", "glyph_maps", "selected_skins", "train_dataset"}
+
+
+def test_another_limit_measures_nothing_again(
+    make_catalog: Callable[..., DataCatalog], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    SequentialRunner().run(create_pipeline(), make_catalog())
+    first = {name: contents(tmp_path / name) for name in STAGES}
+    median = sorted(edge_scores(tmp_path))[NUM_SKINS // 2]
+    limit = SelectionParameters(edge_score={"at_least": median, "action": "reject"})
+    with caplog.at_level("INFO"):
+        SequentialRunner().run(create_pipeline(), make_catalog(selection=limit))
+    changed = {name for name in first if contents(tmp_path / name) != first[name]}
+    assert changed == {"selected_skins"}
+    assert f"selected_skins: {NUM_SKINS // 2} items, {NUM_SKINS} reused, 0 made" in caplog.text
+    left_out = make_catalog()["selected_skins"].load()
+    assert len(left_out.rejected) == len(left_out.left_out) == NUM_SKINS // 2
+    published = [row["skin"] for split in ("train", "validation") for row in rows_of(tmp_path, split)]
+    assert sorted(published) == list(left_out)
+    page = (tmp_path / "data_quality.html").read_text(encoding="utf-8")
+    assert f"{NUM_SKINS // 2} of {NUM_SKINS} skins are beyond and left out" in page
+
+
+def test_when_no_skin_is_left_the_page_says_why(
+    make_catalog: Callable[..., DataCatalog], tmp_path: Path
+) -> None:
+    nothing = SelectionParameters(legends={"at_least": 2, "action": "reject"})
+    with pytest.raises(DatasetError, match="No skin came through all stages"):
+        SequentialRunner().run(create_pipeline(), make_catalog(selection=nothing))
+    page = (tmp_path / "data_quality.html").read_text(encoding="utf-8")
+    assert page.count("no legends: legends 1, expected at least 2.") == NUM_SKINS
+
+
+def edge_scores(tmp_path: Path) -> list[float]:
+    selected = ItemsDataset(filepath=str(tmp_path / "selected_skins")).load()
+    return [item.record["edges"]["score"] for item in selected.values()]
+
+
+def test_a_skin_that_is_there_twice_in_other_encodings_is_published_once(
+    make_catalog: Callable[..., DataCatalog], tmp_path: Path, raw_folder: Path
+) -> None:
+    draw_skin(3).save(raw_folder / "mine" / "skin_3_again.jpg", quality=95, subsampling=0)
+    catalog = make_catalog()
+    SequentialRunner().run(create_pipeline(), catalog)
+    (record,) = [row for row in catalog["rejected_skins"].load() if row["stage"] == "selected_skins"]
+    assert record["id"] == "mine/skin_3_again"
+    assert record["reason"].startswith("repeats 'mine/skin_3', which is kept: the same legends")
 
 
 def test_one_more_skin_leaves_the_others_as_they_are(
@@ -202,6 +258,28 @@ def test_conditioning_modes(make_catalog: Callable[..., DataCatalog], tmp_path: 
             np.testing.assert_array_equal(control[:20], first_edges[:20])
 
 
+@pytest.mark.parametrize("mode", ["shared", "per_skin", "glyph"])
+def test_skins_keep_their_shapes(
+    make_catalog: Callable[..., DataCatalog], raw_folder: Path, tmp_path: Path, mode: str
+) -> None:
+    draw_skin(77).transpose(Image.Transpose.ROTATE_90).save(raw_folder / "mine" / "turned.png")
+    catalog = make_catalog(
+        resize=ResizeParameters(size_px=128, fit="bucket", bucket_step_px=32),
+        dataset=DatasetParameters(conditioning=mode, validation_share=0.25),
+        glyphs=GlyphParameters(background="shared"),
+    )
+    SequentialRunner().run(create_pipeline(), catalog)
+    rows = {row["skin"]: row for split in ("train", "validation") for row in rows_of(tmp_path, split)}
+    assert len(rows) == NUM_SKINS + 1
+    for skin, row in rows.items():
+        size = (96, 160) if skin == "mine/turned" else (160, 96)
+        for column in ("image", "conditioning_image"):
+            with Image.open(tmp_path / "train_dataset" / row[column]) as picture:
+                assert picture.size == size
+        assert row["original_size_px"] == ([120, 160] if skin == "mine/turned" else [160, 120])
+        assert row["crop_px"] == ([12, 0] if skin == "mine/turned" else [0, 12])
+
+
 def test_an_unknown_reference_skin_stops_the_run(make_catalog: Callable[..., DataCatalog]) -> None:
     catalog = make_catalog(dataset=DatasetParameters(conditioning="shared", reference_skin="nobody"))
     with pytest.raises(DatasetError, match=r"dataset\.reference_skin is 'nobody', which is not among the 8"):
@@ -214,7 +292,7 @@ def test_a_stage_with_nothing_to_do_lists_nothing() -> None:
 
 def test_nodes_are_named_after_their_functions() -> None:
     assert [node.name for node in create_pipeline().nodes if node.name != node.func.__name__] == []
-    assert len(create_pipeline().nodes) == 8
+    assert len(create_pipeline().nodes) == 10
 
 
 @pytest.mark.parametrize("environment", ["base", "test"])
@@ -228,3 +306,4 @@ def test_the_parameters_in_conf_are_valid(environment: str) -> None:
         assert DatasetParameters(**written["dataset"]) == DatasetParameters()
         assert EdgeParameters(**written["edges"]) == EdgeParameters()
         assert ScreenParameters(**written["screen"]) == ScreenParameters()
+        assert SelectionParameters(**written["selection"]) == SelectionParameters()

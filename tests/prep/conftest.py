@@ -140,9 +140,9 @@ def _bad() -> dict[str, Animal]:
         "large.png": Animal(png(9_000, 9_000, 8, 2, b"\x00"), "9000x9000 pixels are too many"),
         "float.tiff": Animal(encoded(Image.new("F", (SIDE, SIDE)), "TIFF"), "pixels of type 'F'"),
         "integer.tiff": Animal(encoded(Image.new("I", (SIDE, SIDE)), "TIFF"), "pixels of type 'I'"),
-        "blank.png": Animal(encoded(Image.new("RGB", (SIDE, SIDE), "teal"), "PNG"), "blank: contrast 0.00"),
+        "blank.png": Animal(encoded(Image.new("RGB", (SIDE, SIDE), "teal"), "PNG"), "blank: contrast 0,"),
         "clear.png": Animal(encoded(Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0)), "PNG"), "blank"),
-        "tiny.png": Animal(encoded(draw_skin(34, (20, 40)), "PNG"), "too small: 20x40"),
+        "tiny.png": Animal(encoded(draw_skin(34, (20, 40)), "PNG"), "too small: shorter side 20 "),
         "one_pixel_high.png": Animal(encoded(draw_skin(35).resize((SIDE, 1)), "PNG"), "too small"),
         "zz_same_file.png": Animal(
             encoded(draw_skin(1), "PNG"), r"same pixels as 'plain' \(plain.png\), which is kept"

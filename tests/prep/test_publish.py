@@ -42,19 +42,30 @@ def make_sources(tmp_path: Path) -> Callable[..., DatasetSources]:
     """Make the items of all stages for some skins, far apart by their hashes unless told."""
 
     def make(
-        ids: list[str], boxes: list[dict[str, Any]] | None = None, hashes: dict[str, str] | None = None
+        ids: list[str],
+        boxes: list[dict[str, Any]] | None = None,
+        hashes: dict[str, str] | None = None,
+        sizes: dict[str, tuple[int, int]] | None = None,
     ) -> DatasetSources:
         generator = np.random.default_rng(7)
         stages: dict[str, list[Item]] = {name: [] for name in DatasetSources.__annotations__}
         for number, item_id in enumerate(ids):
-            pixels = np.asarray(draw_skin(number, (SIDE, SIDE)))
+            width, height = (sizes or {}).get(item_id, (SIDE, SIDE))
+            pixels = np.asarray(draw_skin(number, (width, height)))
             phash = (hashes or {}).get(item_id, generator.bytes(8).hex())
             read = boxes if boxes is not None else [legend("前往")]
             rendered = [{"text": box["text"], "quad": box["quad"]} for box in read]
             records: dict[str, tuple[dict[str, Any], np.ndarray | None]] = {
-                "screened_skins": ({"phash": phash}, None),
-                "resized_skins": ({"size_px": [SIDE, SIDE]}, pixels),
-                "edge_maps": ({}, trace_edges(pixels)),
+                "selected_skins": ({"phash": phash}, None),
+                "resized_skins": (
+                    {
+                        "size_px": [width, height],
+                        "source_size_px": [2 * width + 20, 2 * height],
+                        "matrix": [[0.5, 0, -5.0], [0, 0.5, 0]],  # half the size, 10 raw pixels off each side
+                    },
+                    pixels,
+                ),
+                "edge_maps": ({"size_px": [width, height]}, trace_edges(pixels)),
                 "captions": ({"caption": CAPTION}, None),
                 "text_boxes": ({"boxes": read}, None),
                 "glyph_maps": ({"rendered": rendered, "skipped": []}, trace_edges(pixels) // 2),
@@ -99,6 +110,8 @@ def test_a_row_is_the_published_one(make_sources: Callable[..., DatasetSources],
         "box": [[[10.0, 10.0], [30.0, 10.0], [30.0, 22.0], [10.0, 22.0]]],
         "skin": "demo/skin_3",
         "conditioning": "per_skin",
+        "original_size_px": [148, 128],
+        "crop_px": [5, 0],
     }
     assert 'writing \\"前往\\"' in (folder / "train.jsonl").read_text(encoding="utf-8")
 
@@ -153,7 +166,7 @@ def test_boxes_on_one_side_of_the_split_only_still_load(
     make_sources: Callable[..., DatasetSources], folder: Path, tmp_path: Path
 ) -> None:
     sources = make_sources(IDS)
-    hashes = {item_id: sources.screened_skins[item_id].record["phash"] for item_id in IDS}
+    hashes = {item_id: sources.selected_skins[item_id].record["phash"] for item_id in IDS}
     (held_out,) = choose_validation(hashes, DatasetParameters())
     wordless = [
         replace(item, record={"boxes": []}) if item.id == held_out else item
@@ -174,6 +187,40 @@ def test_shared_conditioning_is_one_picture(
         "conditioning_images/demo__skin_2.png"
     }
     assert len(list((folder / "conditioning_images").iterdir())) == 1
+
+
+SIZES = {IDS[0]: (96, 48), IDS[3]: (96, 48), IDS[5]: (48, 96)}
+
+
+def test_skins_of_several_sizes_are_published_as_they_are(
+    make_sources: Callable[..., DatasetSources], folder: Path, tmp_path: Path
+) -> None:
+    write_dataset(folder, make_sources(IDS, sizes=SIZES), DatasetParameters())
+    for skin, row in all_rows(folder).items():
+        for column in ("image", "conditioning_image"):
+            with Image.open(folder / row[column]) as picture:
+                assert picture.size == SIZES.get(skin, (SIDE, SIDE))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "1 of 48 x 96, 5 of 64 x 64, 2 of 96 x 48 pixels." in card
+    loaded = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert {row["image"].size for split in loaded.values() for row in split} == set(SIZES.values()) | {
+        (SIDE, SIDE)
+    }
+
+
+def test_shared_conditioning_is_stretched_to_each_size(
+    make_sources: Callable[..., DatasetSources], folder: Path
+) -> None:
+    sources = make_sources(IDS, sizes=SIZES)
+    write_dataset(folder, sources, DatasetParameters(conditioning="shared"))
+    files = {"demo__skin_0.png", "demo__skin_0_48x96.png", "demo__skin_0_64x64.png"}
+    assert {path.name for path in (folder / "conditioning_images").iterdir()} == files
+    lines = np.asarray(Image.open(folder / all_rows(folder)[IDS[1]]["conditioning_image"]))[..., 0]
+    own = sources.edge_maps[IDS[0]].load_image()
+    assert set(np.unique(lines)) == {0, 255}
+    assert lines.shape == (SIDE, SIDE)
+    rows = own.any(axis=1)[[int(48 * (y + 0.5) / SIDE) for y in range(SIDE)]]  # 48 rows became 64
+    np.testing.assert_array_equal(lines.any(axis=1), rows)
 
 
 def test_without_a_reference_the_first_skin_is_it(
@@ -329,7 +376,7 @@ def test_a_damaged_folder_is_not_published(
 ) -> None:
     sources = make_sources(IDS)
     write_dataset(folder, sources, DatasetParameters())
-    hashes = {item_id: sources.screened_skins[item_id].record["phash"] for item_id in IDS}
+    hashes = {item_id: sources.selected_skins[item_id].record["phash"] for item_id in IDS}
     check_dataset(folder, hashes, 3)
     damage(folder)
     with pytest.raises(IncompleteDatasetError, match=message):

@@ -2,6 +2,7 @@ import hashlib
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from skin_pipeline.prep.screen import (
     find_duplicates,
     make_screener,
     measure_skin,
+    reasons_to_reject,
     screen_skin,
 )
 
@@ -48,7 +50,7 @@ def test_every_animal_of_the_zoo_goes_on_or_is_refused_by_name(
         if isinstance(result, Output)
     }
     reasons = {name: result.reason for name, result in results.items() if isinstance(result, Rejection)}
-    reasons |= find_duplicates(records)
+    reasons |= reasons_to_reject(records, PARAMETERS)
     accepted = set(zoo) - set(reasons)
     assert accepted == {name for name, animal in zoo.items() if animal.refused is None}
     for name, reason in reasons.items():
@@ -63,7 +65,9 @@ def test_the_record_says_what_was_read(zoo_folder: Path) -> None:
     assert len(record.pop("pixels_sha256")) == 64
     assert re.fullmatch("[0-9a-f]{16}", record.pop("phash"))
     assert record.pop("contrast") > 10
-    assert record.pop("laplacian_variance") > 10
+    assert len(record.pop("colours")) == 576
+    assert 0 < record.pop("information") < 8
+    assert record.pop("sharpness") > 0.02
     assert record == {
         "source": "exif_6.png",
         "width_px": SIDE,
@@ -93,14 +97,34 @@ def test_a_skin_that_lives_by_hue_alone_is_not_blank(tmp_path: Path) -> None:
     assert isinstance(screen(tmp_path / "hues.png"), Output)
 
 
-def test_blur_is_measured_and_refused_only_when_asked(tmp_path: Path) -> None:
-    draw_skin().resize((6, 6)).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(tmp_path / "soft.png")
-    soft = screen(tmp_path / "soft.png")
-    assert isinstance(soft, Output)
-    strict = ScreenParameters(min_side_px=64, min_laplacian_variance=soft.record["laplacian_variance"] + 1)
-    refused = screen(tmp_path / "soft.png", strict)
-    assert isinstance(refused, Rejection)
-    assert "soft.png: blurred" in refused.reason
+def judged(pixels: np.ndarray, **limits: Any) -> dict[str, str]:
+    height, width = pixels.shape[:2]
+    record = {"source": "a/skin.png", "width_px": width, "height_px": height, **measure_skin(pixels)}
+    return reasons_to_reject({"a/skin": record}, ScreenParameters(**{"min_side_px": 64, **limits}))
+
+
+def test_limits_reject_with_what_was_measured_and_expected() -> None:
+    skin = np.asarray(draw_skin())
+    assert judged(skin) == {}
+    assert judged(skin, min_side_px=97) == {
+        "a/skin": "skin.png: too small: shorter side 96 (96 x 96 px), expected at least 97."
+    }
+    assert judged(np.full_like(skin, 200))["a/skin"] == ("skin.png: blank: contrast 0, expected at least 2.")
+
+
+def test_blur_is_reported_and_refused_only_when_asked() -> None:
+    soft = np.asarray(draw_skin().resize((6, 6)).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    assert judged(soft) == {}
+    reason = judged(soft, sharpness={"at_least": 0.02, "action": "reject"})["a/skin"]
+    assert re.fullmatch(r"skin\.png: blurred: sharpness 0\.0\d+, expected at least 0\.02\.", reason)
+
+
+def test_several_faults_are_one_reason_and_limits_are_in_no_key() -> None:
+    blank = np.full((40, 40, 3), 9, np.uint8)
+    reason = judged(blank, information={"at_least": 1, "action": "reject"})["a/skin"]
+    assert reason.count("expected at least") == 3
+    strict = ScreenParameters(contrast={"at_least": 100, "action": "reject"}, num_workers=3)
+    assert strict.item_parameters() == ScreenParameters().item_parameters() == {"max_pixels": 50_000_000}
 
 
 def test_contrast_of_a_known_picture() -> None:
@@ -108,7 +132,7 @@ def test_contrast_of_a_known_picture() -> None:
     checks[::2, :, 1] = 100
     measures = measure_skin(checks)
     assert measures["contrast"] == 50
-    assert measure_skin(np.full((8, 8, 3), 9, np.uint8))["laplacian_variance"] == 0
+    assert measure_skin(np.full((8, 8, 3), 9, np.uint8))["sharpness"] == 0
 
 
 def test_the_first_of_equal_skins_stays_and_is_named() -> None:
@@ -123,19 +147,6 @@ def test_the_first_of_equal_skins_stays_and_is_named() -> None:
     assert all("'a' (a.jpg), which is kept" in reason for reason in reasons.values())
 
 
-def test_near_duplicates_are_refused_only_when_asked() -> None:
-    hashes = {"a": 0, "b": 0b11, "c": 2**64 - 1}
-    records = {
-        item_id: {"pixels_sha256": item_id, "phash": f"{value:016x}", "source": f"{item_id}.png"}
-        for item_id, value in hashes.items()
-    }
-    assert find_duplicates(records) == {}
-    assert find_duplicates(records, 1) == {}
-    reasons = find_duplicates(records, 2)
-    assert set(reasons) == {"b"}
-    assert reasons["b"].startswith("near-duplicate: 2 of 64 hash bits from 'a' (a.png), which is kept")
-
-
 def test_the_worker_travels_to_another_process() -> None:
     worker = pickle.loads(pickle.dumps(make_screener(PARAMETERS)))  # noqa: S301
     (result,) = worker([Task("gone", {"raw_skins": Item("gone", {"source": "gone.png"}, "")})])
@@ -147,7 +158,8 @@ def test_the_worker_travels_to_another_process() -> None:
     [
         ({"min_side": 3}, "Extra inputs"),
         ({"max_pixels": 10**9}, "178956970"),
-        ({"min_contrast": -1}, "greater than"),
+        ({"sharpness": {"at_most": 1}}, "at_least"),
+        ({"contrast": {"at_least": 1, "action": "drop"}}, "reject"),
     ],
 )
 def test_wrong_parameters_are_refused(wrong: dict, message: str) -> None:

@@ -3,15 +3,16 @@
 The folder::
 
     README.md                    dataset card; its YAML tells the datasets library which file is which split
-    train.jsonl                  a row a skin: text, image, conditioning_image, box, skin, conditioning
+    train.jsonl                  a row a skin, its columns those of :class:`Row`
     validation.jsonl             the same for held-out skins
     train_metadata.parquet       the rows once more, as the library wants them to decode both pictures
     validation_metadata.parquet
     images/                      RGB PNG, one a skin
-    conditioning_images/         RGB PNG, one a skin, or a single shared one
+    conditioning_images/         RGB PNG, one a skin, or a single shared one for each size
 
 In a row, ``text`` is the caption followed by the legends, ``…, writing "前往", "空格"``, and ``box`` holds
-one quad for each quoted legend, in the same order, in the picture's pixels.
+one quad for each quoted legend, in the same order, in the picture's pixels. ``original_size_px`` and
+``crop_px`` tell SDXL what the picture was before it was resized and cropped.
 """
 
 import hashlib
@@ -34,6 +35,8 @@ from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, Inp
 from skin_pipeline.geometry import Size, as_quads, clip_quads, quads_inside
 from skin_pipeline.items import FolderPlan, Item, Items, encode_png, json_digest, source_digest
 from skin_pipeline.prep.duplicates import near_duplicate_groups
+from skin_pipeline.prep.edges import load_edges
+from skin_pipeline.prep.resize import resize_lines
 from skin_pipeline.schemas import Parameters
 
 ConditioningMode = Literal["shared", "per_skin", "glyph"]
@@ -49,8 +52,8 @@ class DatasetParameters(Parameters):
     """What is published, and how it is divided."""
 
     conditioning: ConditioningMode = "per_skin"
-    """``per_skin``: each skin's own edges. ``shared``: the reference skin's edges for all. ``glyph``: edges
-    with the legends rendered into them."""
+    """``per_skin``: each skin's own edges. ``shared``: the reference skin's edges for all, stretched to the
+    size of skins that have another. ``glyph``: edges with the legends rendered into them."""
 
     reference_skin: str | None = None
     """Id of the skin whose edges are shared, here and by ``glyphs.background: shared``; null: the first."""
@@ -73,7 +76,7 @@ class DatasetParameters(Parameters):
 class DatasetSources:
     """What the stages made, joined here by id."""
 
-    screened_skins: Items
+    selected_skins: Items
     resized_skins: Items
     edge_maps: Items
     captions: Items
@@ -96,7 +99,7 @@ class DatasetSources:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the manifest; the fields are its columns."""
+    """One row of the manifest; the fields are its columns. Older training sets lack the last two."""
 
     text: str
     image: str
@@ -104,6 +107,10 @@ class Row:
     box: list[list[list[float]]]
     skin: str
     conditioning: str
+    original_size_px: list[int] | None = None
+    """Width and height of the raw skin, before it was resized."""
+    crop_px: list[int] | None = None
+    """How much was cut off at the left and at the top, in pixels of the published picture."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,8 @@ class Legend:
 def plan_dataset(sources: DatasetSources, parameters: DatasetParameters) -> FolderPlan:
     """Plan the published folder; it is written anew only when something that it is made from has changed."""
     contents = {name: items.digest for name, items in sources.used(parameters.conditioning).items()}
-    modules = {module: source_digest(module) for module in (__name__, near_duplicate_groups.__module__)}
+    makers = (__name__, near_duplicate_groups.__module__, load_edges.__module__, resize_lines.__module__)
+    modules = {module: source_digest(module) for module in makers}
     key = json_digest([contents, parameters.model_dump(mode="json"), modules])
     return FolderPlan(partial(write_dataset, sources=sources, parameters=parameters), key)
 
@@ -141,7 +149,7 @@ def write_dataset(folder: Path, sources: DatasetSources, parameters: DatasetPara
             "was left out."
         )
     _refuse_equal_file_names(ids)
-    hashes = {item_id: sources.screened_skins[item_id].record["phash"] for item_id in ids}
+    hashes = {item_id: sources.selected_skins[item_id].record["phash"] for item_id in ids}
     held_out = choose_validation(hashes, parameters)
     control_images = _write_conditioning_images(folder, ids, sources, parameters)
     _copy_images(folder, ids, sources)
@@ -197,7 +205,8 @@ def _row(
     parameters: DatasetParameters,
     left_out: Counter[str],
 ) -> Row:
-    width, height = sources.resized_skins[item_id].record["size_px"]
+    resized = sources.resized_skins[item_id].record
+    width, height = resized["size_px"]
     found = _legends(item_id, sources, parameters)
     legends = list(_publishable(found, (width, height), left_out))
     caption = sources.captions[item_id].record["caption"]
@@ -208,6 +217,8 @@ def _row(
         box=[legend.quad for legend in legends],
         skin=item_id,
         conditioning=parameters.conditioning,
+        original_size_px=list(resized["source_size_px"]),
+        crop_px=[max(0, round(-shift)) for *_, shift in resized["matrix"]],
     )
 
 
@@ -250,16 +261,35 @@ def _write_conditioning_images(
     """Write the conditioning images as RGB; return the published path by skin."""
     (folder / "conditioning_images").mkdir()
     if parameters.conditioning == "shared":
-        reference = choose_reference(sources.edge_maps, parameters.reference_skin)
-        return dict.fromkeys(ids, _write_conditioning_image(folder, reference))
+        return _write_shared_conditioning_images(folder, ids, sources, parameters)
     items = sources.glyph_maps if parameters.conditioning == "glyph" else sources.edge_maps
-    return {item_id: _write_conditioning_image(folder, items[item_id]) for item_id in ids}
+    return {
+        item_id: _write_conditioning_image(folder, file_name(item_id), items[item_id].load_image())
+        for item_id in ids
+    }
 
 
-def _write_conditioning_image(folder: Path, item: Item) -> str:
-    published = f"conditioning_images/{file_name(item.id)}"
-    pixels = cv2.cvtColor(item.load_image(), cv2.COLOR_GRAY2RGB)
-    (folder / published).write_bytes(encode_png(pixels))
+def _write_shared_conditioning_images(
+    folder: Path, ids: Sequence[str], sources: DatasetSources, parameters: DatasetParameters
+) -> dict[str, str]:
+    """Write the reference skin's edges once for each size; return the published path by skin."""
+    reference = choose_reference(sources.edge_maps, parameters.reference_skin)
+    own_size = tuple(reference.record["size_px"])
+    sizes = {item_id: tuple(sources.resized_skins[item_id].record["size_px"]) for item_id in ids}
+    published = {}
+    for width, height in sorted(set(sizes.values())):
+        suffix = "" if (width, height) == own_size else f"_{width}x{height}"
+        name = file_name(reference.id + suffix)
+        published[width, height] = _write_conditioning_image(
+            folder, name, load_edges(with_size(reference, (width, height)))
+        )
+    return {item_id: published[size] for item_id, size in sizes.items()}
+
+
+def _write_conditioning_image(folder: Path, name: str, lines: np.ndarray) -> str:
+    """Write lines (H, W) as RGB; return the published path."""
+    published = f"conditioning_images/{name}"
+    (folder / published).write_bytes(encode_png(cv2.cvtColor(lines, cv2.COLOR_GRAY2RGB)))
     return published
 
 
@@ -284,9 +314,20 @@ def choose_reference(edge_maps: Items, reference_skin: str | None) -> Item:
 
 
 def shared_edges(edge_maps: Items, reference_skin: str | None) -> Items:
-    """Give every skin the reference skin's edges; see :func:`choose_reference`."""
+    """Give every skin the reference skin's edges; see :func:`choose_reference`.
+
+    Each record keeps the ``size_px`` of the skin's own edges, to which :func:`load_edges` stretches them.
+    """
     reference = choose_reference(edge_maps, reference_skin)
-    return Items(replace(reference, id=item_id) for item_id in edge_maps)
+    return Items(
+        replace(with_size(reference, edges.record["size_px"]), id=item_id)
+        for item_id, edges in edge_maps.items()
+    )
+
+
+def with_size(edges: Item, size: Sequence[int]) -> Item:
+    """Return an edge map that is to be loaded at a size (width, height)."""
+    return replace(edges, record={**edges.record, "size_px": list(size)})
 
 
 def _write_manifests(folder: Path, split: str, rows: Sequence[Row]) -> None:
@@ -309,6 +350,7 @@ def _write_metadata(path: Path, rows: Sequence[Row]) -> None:
         *((name, pa.string()) for name in ("text", "image_file_name", "conditioning_image_file_name")),
         ("box", quads),
         *((name, pa.string()) for name in ("skin", "conditioning")),
+        *((name, pa.list_(pa.int64())) for name in ("original_size_px", "crop_px")),
     ]
     named = {"image": "image_file_name", "conditioning_image": "conditioning_image_file_name"}
     records = [{named.get(name, name): value for name, value in asdict(row).items()} for row in rows]
@@ -333,7 +375,7 @@ configs:
 
 # Keyboard skins for ControlNet training
 
-{num_train} skins to train on and {num_validation} held out, {width} x {height} pixels each. Skins that are
+{num_train} skins to train on and {num_validation} held out, {sizes}. Skins that are
 nearly the same (perceptual hashes within {near_duplicate_bits} of 64 bits) are on one side of the split.
 
 ```python
@@ -350,6 +392,8 @@ skins = load_dataset("path/of/this/folder")
 | `box` | a quad for each quoted legend, in order: corners (x, y) in pixels, clockwise from the top left |
 | `skin` | the skin's id: its path in the raw folder, without suffix |
 | `conditioning` | `{mode}` |
+| `original_size_px` | width and height of the raw skin, before it was resized |
+| `crop_px` | what was cut off at the left and at the top, in pixels of `image`; (0, 0) where nothing was |
 
 `train.jsonl` and `validation.jsonl` hold the same rows, with paths in place of pictures.
 
@@ -372,15 +416,13 @@ def _write_card(
         for split in present
     ]
     rows = [row for split_rows in splits.values() for row in split_rows]
-    width, height = _picture_size(folder / rows[0].image)
     counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
     card = _CARD.format(
         metadata_filenames="\n".join(f"  - {split}_metadata.parquet" for split in present),
         data_files="\n".join(data_files),
         num_train=len(splits["train"]),
         num_validation=len(splits["validation"]),
-        width=width,
-        height=height,
+        sizes=_sizes_in_words([_picture_size(folder / row.image) for row in rows]),
         near_duplicate_bits=parameters.near_duplicate_bits,
         conditioning=_CONDITIONING_IN_WORDS[parameters.conditioning],
         mode=parameters.conditioning,
@@ -388,6 +430,15 @@ def _write_card(
         left_out=f"Left out: {counts}." if counts else "None was left out.",
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _sizes_in_words(sizes: Sequence[Size]) -> str:
+    counts = Counter(sizes)
+    if len(counts) == 1:
+        width, height = sizes[0]
+        return f"{width} x {height} pixels each"
+    listed = ", ".join(f"{count} of {width} x {height}" for (width, height), count in sorted(counts.items()))
+    return f"{listed} pixels"
 
 
 # --- split --------------------------------------------------------------------------------------------

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from skin_pipeline.items import FolderPlan, Items, Plan
+from skin_pipeline.items import FolderPlan, Items, PagePlan, Plan, json_digest, source_digest
+from skin_pipeline.prep.caption_quality import tokenizer_digest
 from skin_pipeline.prep.captions import CaptionParameters, make_captioner
 from skin_pipeline.prep.edges import EdgeParameters, make_edge_tracer
 from skin_pipeline.prep.glyphs import GlyphParameters, make_glyph_renderer
 from skin_pipeline.prep.publish import DatasetParameters, DatasetSources, plan_dataset, shared_edges
+from skin_pipeline.prep.quality_report import QualitySources, plan_report
 from skin_pipeline.prep.resize import ResizeParameters, make_resizer
-from skin_pipeline.prep.screen import ScreenParameters, find_duplicates, make_screener
+from skin_pipeline.prep.screen import ScreenParameters, make_screener, reasons_to_reject
+from skin_pipeline.prep.select import SelectionParameters, make_selection_measurer, reasons_to_leave_out
 from skin_pipeline.prep.text import TextParameters, make_text_reader
 
 
@@ -33,9 +36,15 @@ def screen_skins(raw_skins: Items, parameters: ScreenParameters) -> Plan:
         partial(make_screener, parameters),
         sources={"raw_skins": raw_skins},
         parameters=parameters.item_parameters(),
-        modules=("skin_pipeline.prep.screen", "skin_pipeline.prep.pictures", "skin_pipeline.prep.duplicates"),
+        modules=(
+            "skin_pipeline.prep.screen",
+            "skin_pipeline.prep.pictures",
+            "skin_pipeline.prep.duplicates",
+            "skin_pipeline.prep.quality",
+        ),
         num_workers=parameters.num_workers,
-        select=partial(find_duplicates, near_duplicate_bits=parameters.near_duplicate_bits),
+        select=partial(reasons_to_reject, parameters=parameters),
+        select_key=_select_key(parameters, "screen", "quality", "duplicates"),
     )
 
 
@@ -155,13 +164,68 @@ def render_glyphs(
         sources={"edge_maps": edge_maps, "text_boxes": text_boxes},
         parameters=parameters.item_parameters(),
         shared=parameters.shared_digests(),
-        modules=("skin_pipeline.prep.glyphs", "skin_pipeline.typefaces", "skin_pipeline.geometry"),
+        modules=(
+            "skin_pipeline.prep.glyphs",
+            "skin_pipeline.prep.edges",
+            "skin_pipeline.prep.resize",
+            "skin_pipeline.typefaces",
+            "skin_pipeline.geometry",
+        ),
         num_workers=parameters.num_workers,
     )
 
 
-def publish_dataset(
+def select_skins(
     screened_skins: Items,
+    edge_maps: Items,
+    captions: Items,
+    text_boxes: Items,
+    parameters: SelectionParameters,
+    dataset: DatasetParameters,
+) -> Plan:
+    """Plan to leave out skins that the stages could make nothing good of, and skins that repeat others.
+
+    Args:
+        screened_skins: For their hashes and colours.
+        edge_maps: Scored.
+        captions: Checked.
+        text_boxes: Skins whose legends differ do not repeat each other.
+        parameters: The limits; they are in no key, so that another limit measures nothing again.
+        dataset: States which strings are legends.
+
+    Returns:
+        The plan of ``selected_skins``: records.
+    """
+    return Plan(
+        "selection",
+        partial(make_selection_measurer, dataset.min_confidence),
+        sources={
+            "screened_skins": screened_skins,
+            "edge_maps": edge_maps,
+            "captions": captions,
+            "text_boxes": text_boxes,
+        },
+        parameters={"min_confidence": dataset.min_confidence},
+        shared={"tokenizer": tokenizer_digest()},
+        modules=(
+            "skin_pipeline.prep.select",
+            "skin_pipeline.prep.quality",
+            "skin_pipeline.prep.caption_quality",
+        ),
+        num_workers=parameters.num_workers,
+        select=partial(reasons_to_leave_out, parameters=parameters),
+        select_key=_select_key(parameters, "select", "quality", "caption_quality", "duplicates"),
+    )
+
+
+def _select_key(parameters: ScreenParameters | SelectionParameters, *modules: str) -> str:
+    """Digest what a selection goes by: its limits, and the source of these modules of ``prep``."""
+    limits = parameters.model_dump(mode="json", exclude={"num_workers"})
+    return json_digest([limits, {name: source_digest(f"skin_pipeline.prep.{name}") for name in modules}])
+
+
+def publish_dataset(
+    selected_skins: Items,
     resized_skins: Items,
     edge_maps: Items,
     captions: Items,
@@ -172,7 +236,7 @@ def publish_dataset(
     """Plan the training set of all skins that came through every stage.
 
     Args:
-        screened_skins: For the hashes that keep near-duplicates on one side of the split.
+        selected_skins: Which skins; their hashes keep near-duplicates on one side of the split.
         resized_skins: The pictures.
         edge_maps: Conditioning images of each skin, or of the reference skin.
         captions: The texts.
@@ -184,7 +248,7 @@ def publish_dataset(
         The plan of ``train_dataset``; the folder is checked before it takes its place.
     """
     sources = DatasetSources(
-        screened_skins=screened_skins,
+        selected_skins=selected_skins,
         resized_skins=resized_skins,
         edge_maps=edge_maps,
         captions=captions,
@@ -192,6 +256,42 @@ def publish_dataset(
         glyph_maps=glyph_maps,
     )
     return plan_dataset(sources, parameters)
+
+
+def compose_quality_report(
+    raw_skins: Items,
+    screened_skins: Items,
+    resized_skins: Items,
+    edge_maps: Items,
+    captions: Items,
+    selected_skins: Items,
+    screen: ScreenParameters,
+    selection: SelectionParameters,
+) -> PagePlan:
+    """Plan to show what fell out and why, with skins from both sides of each limit.
+
+    Args:
+        raw_skins: Every file that a user brought.
+        screened_skins: Measured skins, and those that the screening left out.
+        resized_skins: Pictures to show.
+        edge_maps: Edges to show.
+        captions: Captions to show.
+        selected_skins: Measured skins, and those that the selection left out.
+        screen: The limits of the screening.
+        selection: The limits of the selection.
+
+    Returns:
+        The plan of one self-contained HTML page.
+    """
+    sources = QualitySources(
+        raw_skins=raw_skins,
+        screened_skins=screened_skins,
+        resized_skins=resized_skins,
+        edge_maps=edge_maps,
+        captions=captions,
+        selected_skins=selected_skins,
+    )
+    return plan_report(sources, screen, selection)
 
 
 def list_rejections(raw_skins: Items, **stages: Items) -> list[dict[str, Any]]:

@@ -7,8 +7,13 @@ from kedro.pipeline import Node, Pipeline
 
 from skin_pipeline.pipelines.data_prep import nodes
 
-STAGES = ("screened_skins", "resized_skins", "edge_maps", "captions", "text_boxes", "glyph_maps")
+STAGES = (
+    "screened_skins", "resized_skins", "edge_maps", "captions", "text_boxes", "glyph_maps", "selected_skins",
+)  # fmt: skip
 """Datasets of the stages, in the order in which a skin passes them."""
+
+REPORTED = ("raw_skins", "screened_skins", "resized_skins", "edge_maps", "captions", "selected_skins")
+"""Datasets that the report on quality shows."""
 
 
 def create_pipeline() -> Pipeline:
@@ -31,7 +36,29 @@ def create_pipeline() -> Pipeline:
                 outputs="glyph_maps",
                 name="render_glyphs",
             ),
-            _stage(nodes.publish_dataset, STAGES, "params:dataset", "train_dataset"),
+            Node(
+                nodes.select_skins,
+                inputs={
+                    **{name: name for name in ("screened_skins", "edge_maps", "captions", "text_boxes")},
+                    "parameters": "params:selection",
+                    "dataset": "params:dataset",
+                },
+                outputs="selected_skins",
+                name="select_skins",
+            ),
+            _stage(nodes.publish_dataset, STAGES[1:], "params:dataset", "train_dataset"),
+            # Kedro runs what is ready in the order of names: this before publish_dataset, which fails when no
+            # skin is left, and then the page says why.
+            Node(
+                nodes.compose_quality_report,
+                inputs={
+                    **{name: name for name in REPORTED},
+                    "screen": "params:screen",
+                    "selection": "params:selection",
+                },
+                outputs="data_quality",
+                name="compose_quality_report",
+            ),
             Node(
                 nodes.list_rejections,
                 inputs={name: name for name in ("raw_skins", *STAGES)},
