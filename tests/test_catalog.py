@@ -86,7 +86,7 @@ def test_pipelines_and_catalog_know_the_same_datasets(catalog_config, all_pipeli
     assert used == set(entries(catalog_config))
 
 
-@pytest.mark.parametrize("env", ["local", "test", "sdxl"])
+@pytest.mark.parametrize("env", ["local", "test", "sdxl", "ray", "four_parts", "key_elements"])
 def test_parameters_of_every_environment_are_valid(all_pipelines, env):
     parameters = load_config(env)["parameters"]
     validated = ParameterValidator(all_pipelines).validate_raw_params(parameters)
@@ -124,9 +124,11 @@ def test_folders_of_all_layers_are_in_the_checkout():
 
 def test_registered_pipelines_run_from_raw_to_generated_skins(all_pipelines):
     assert {"demo_data", "data_prep", "train", "inference", "demo", "__default__"} <= set(all_pipelines)
-    assert all_pipelines["__default__"].inputs() >= {"raw_skins"}
+    assert "raw_packages" in all_pipelines["__default__"].inputs()
     assert "raw_skins" in all_pipelines["demo"].all_outputs()
-    assert {"generated_skins", "gallery"} <= all_pipelines["__default__"].all_outputs()
+    assert {"generated_skins", "gallery", "baidu_packages", "skins_page"} <= all_pipelines[
+        "__default__"
+    ].all_outputs()
     free = {name for name in all_pipelines["demo"].inputs() if not name.startswith("params:")}
     assert free == set()
     names = [node.name for pipeline in all_pipelines.values() for node in pipeline.nodes]

@@ -35,9 +35,7 @@ def canonical_json(value: object) -> str:
     Returns:
         JSON with sorted keys, no spaces and characters beyond ASCII as they are.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-    )
+    return _CANONICAL.encode(value)
 
 
 def _plain(value: object) -> object:
@@ -45,6 +43,11 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not JSON: {value!r}")
+
+
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+)
 
 
 def json_digest(value: object) -> str:

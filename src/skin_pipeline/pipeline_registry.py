@@ -7,8 +7,8 @@ from kedro.pipeline import Pipeline
 
 from skin_pipeline import pipelines as pipelines_package
 
-DEFAULT = ("data_prep", "train", "inference")
-"""From raw skins to generated skins, in this order."""
+FROM_RAW_SKINS = ("data_prep", "train", "inference", "export_skins")
+"""From raw skins to generated skins and their packages, in this order."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -18,13 +18,13 @@ def register_pipelines() -> dict[str, Pipeline]:
     would not find ``demo``.
 
     Returns:
-        Each package's pipeline by its name; ``__default__``: raw skins in, generated skins out; ``demo``: the
-        same from drawn skins.
+        Each package's pipeline by its name; ``__default__``: raw skins and skin packages in, generated skins
+        and their packages out; ``demo``: the same from drawn skins.
     """
     names = [module.name for module in pkgutil.iter_modules(pipelines_package.__path__) if module.ispkg]
     pipelines: dict[str, Pipeline] = {name: _create(name) for name in names}
-    pipelines["__default__"] = _union(pipelines, DEFAULT)
-    pipelines["demo"] = _union(pipelines, ("demo_data", *DEFAULT))
+    pipelines["__default__"] = _union(pipelines, ("import_packages", *FROM_RAW_SKINS))
+    pipelines["demo"] = _union(pipelines, ("demo_data", *FROM_RAW_SKINS))
     return pipelines
 
 

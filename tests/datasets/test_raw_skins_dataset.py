@@ -43,7 +43,7 @@ def drawing(ids):
     def draw(tasks):
         return [Output({"seed": 1}, np.zeros((4, 6, 3), np.uint8)) for _ in tasks]
 
-    return Plan.from_tasks("draw", tasks=map(Task, ids), make_worker=lambda: draw)
+    return Plan.from_tasks("demo", tasks=map(Task, ids), make_worker=lambda: draw)
 
 
 def test_every_file_is_an_item_whatever_it_holds(dataset, folder):
@@ -196,3 +196,12 @@ def test_preview_leaves_out_what_is_no_picture(dataset, folder):
     picture = Image.open(io.BytesIO(sheet))
     assert picture.getpixel((picture.width // 2, picture.height // 2)) == (255, 0, 0)
     assert "01_raw" in str(dataset)
+
+
+def test_folders_that_are_anothers_are_left_out(folder):
+    put(folder, packages__a_bds=b"1", mine_png=b"2")
+    assert list(RawSkinsDataset(filepath=str(folder), ignore=["packages"]).load()) == ["mine"]
+
+
+def test_no_files_are_no_items_where_that_is_allowed(tmp_path):
+    assert len(RawSkinsDataset(filepath=str(tmp_path / "none"), may_be_empty=True).load()) == 0

@@ -13,7 +13,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 PROJECT = Path(__file__).parents[2]
 VERSIONED = {
     "raw_skins", "screened_skins", "resized_skins", "edge_maps", "captions", "text_boxes", "glyph_maps",
-    "train_dataset", "rejected_skins", "controlnet_weights", "training_metrics", "generated_skins", "gallery",
+    "selected_skins", "train_dataset", "data_quality", "rejected_skins", "controlnet_weights",
+    "training_metrics", "generated_skins", "gallery", "sheet_records", "baidu_packages", "hamster_packages",
+    "trime_packages", "fcitx_packages", "trial_pages", "skins_page",
 }  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def test_same_command_again_makes_nothing_and_has_the_same_digests(demo: tuple[P
     again = kedro_run(data, "--pipeline=demo")
     assert again.returncode == 0, again.stderr[-3000:]
     counts = [line for line in again.stdout.splitlines() if " items, " in line]
-    assert len(counts) == 8
+    assert len(counts) == 9
     assert all(" 0 made" in line for line in counts), counts
     first, second = runs_of(data)[:2]
     assert digests(second) == digests(first)

@@ -125,14 +125,14 @@ def rows_of(tmp_path: Path, split: str) -> list[dict[str, Any]]:
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int]]:
-    """Digest and time of each file, but for locks."""
+    """Digest and time of each file, but for locks and summaries."""
     return {
         path.relative_to(folder).as_posix(): (
             hashlib.sha256(path.read_bytes()).hexdigest(),
             path.stat().st_mtime_ns,
         )
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in {".lock", ".summary.json"}
     }
 
 

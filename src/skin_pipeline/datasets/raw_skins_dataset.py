@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
+import orjson
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 
 from skin_pipeline.datasets.atomic import storage_errors, write_atomically
-from skin_pipeline.datasets.contact_sheet import draw_contact_sheet, image_preview
+from skin_pipeline.datasets.contact_sheet import (
+    MAX_PICTURES,
+    draw_contact_sheet,
+    image_preview,
+    sample,
+)
 from skin_pipeline.datasets.item_folder import ItemFolder
+from skin_pipeline.datasets.item_list import file_stat
+from skin_pipeline.datasets.items_dataset import StoredItem
 from skin_pipeline.datasets.progress import progress_bar
 from skin_pipeline.engines import make_engine, read_engine
 from skin_pipeline.errors import IncompleteDatasetError, InputError
@@ -102,20 +111,20 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
                     f"Making the skins in {folder.path} was interrupted. Run the pipeline that makes them "
                     "(demo_data, import_packages) again; it goes on where it stopped. Or remove that folder."
                 )
-        names = sorted(self._names())
-        if not names and not self._may_be_empty:
+        files = dict(sorted(self._files(), key=itemgetter(0)))
+        if not files and not self._may_be_empty:
             raise InputError(
                 f"{self._filepath} holds no pictures. Put keyboard skins there (PNG, JPEG, WebP ...), or "
                 "draw some with `kedro run --pipeline=demo_data`."
             )
-        ids = _ids(names)
+        ids = _ids(files)
         with (
             _DigestCache(self._cache_path) as digests,
-            progress_bar(self._filepath.name, len(names)) as advance,
+            progress_bar(self._filepath.name, len(files)) as advance,
         ):
             items = []
-            for name in names:
-                items.append(self._item(ids[name], name, digests))
+            for name, file in files.items():
+                items.append(self._item(ids[name], name, file, digests))
                 advance()
         skins = Items(items)
         self._loaded = weakref.ref(skins)
@@ -137,10 +146,8 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
 
     def contact_sheet(self) -> bytes | None:
         """Return a PNG of up to 24 of the pictures."""
-        names = sorted(self._names())
-        return draw_contact_sheet(
-            [path for name in names if self._problem(path := self._filepath / name) is None]
-        )
+        paths = sorted(file.path for _, file in self._files() if self._problem(file) is None)
+        return draw_contact_sheet([Path(path) for path in sample(paths, MAX_PICTURES)])
 
     def preview(self) -> ImagePreview:
         """Return the contact sheet for kedro-viz."""
@@ -153,38 +160,43 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
                 if path.is_dir() and path.name not in self._ignored:
                     yield ItemFolder(path, suffix=self._suffix, adopt=False)
 
-    def _names(self) -> Iterator[str]:
-        """Walk over the paths inside the folder; folders that are links are items that cannot be read."""
-        for folder, folders, files in os.walk(self._filepath):
-            links = [name for name in folders if (Path(folder) / name).is_symlink()]
-            ignored = self._ignored if Path(folder) == self._filepath else frozenset()
-            folders[:] = [
-                name for name in folders if _is_visible(name) and name not in links and name not in ignored
-            ]
-            for name in filter(_is_visible, [*files, *links]):
-                yield (Path(folder) / name).relative_to(self._filepath).as_posix()
+    def _files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Walk over the files by their paths inside; folders that are links are files that cannot be read."""
+        folders = [""]
+        while folders:
+            inside = folders.pop()
+            try:
+                entries = list(os.scandir(self._filepath / inside))
+            except OSError:  # missing, or not for this user
+                continue
+            for entry in filter(_is_visible, entries):
+                name = inside + entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    yield name, entry
+                elif name not in self._ignored:
+                    folders.append(f"{name}/")
 
-    def _item(self, item_id: str, name: str, digests: _DigestCache) -> Item:
+    def _item(self, item_id: str, name: str, file: os.DirEntry[str], digests: _DigestCache) -> Item:
         """Describe one file."""
-        path = self._filepath / name
         name = _readable(name)
-        problem = self._problem(path)
+        problem = self._problem(file)
         if problem is None:
             try:
-                return Item(item_id, {"source": name}, digests.sha256(path, name), path)
+                sha256 = digests.sha256(file, name)
+                return StoredItem(item_id, {"source": name}, sha256, partial(Path, file.path))
             except OSError as exc:
                 problem = f"cannot be read: {exc.strerror}"
         record = {"source": name, "problem": problem}
         return Item(item_id, record, json_digest(record))
 
-    def _problem(self, path: Path) -> str | None:
+    def _problem(self, file: os.DirEntry[str]) -> str | None:
         """Return why a file must not be read, if so."""
-        problem = _problem_of_name(path.name)
+        problem = _problem_of_name(file.name)
         if problem is not None:
             return problem
-        if not path.is_symlink():
-            return None if path.is_file() else "not a regular file"
-        target = path.resolve()
+        if not file.is_symlink():
+            return None if file.is_file() else "not a regular file"
+        target = Path(file.path).resolve()
         if not target.is_relative_to(self._filepath.resolve()):
             return "a link that leads out of the folder of raw skins; copy the picture there instead"
         if not target.exists():
@@ -194,14 +206,14 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
         return None if target.is_file() else "not a regular file"
 
     def _exists(self) -> bool:
-        return self._may_be_empty or next(self._names(), None) is not None
+        return self._may_be_empty or next(self._files(), None) is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "ignore": sorted(self._ignored)}
 
 
-def _is_visible(name: str) -> bool:
-    return not name.startswith((".", "_"))
+def _is_visible(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith((".", "_"))
 
 
 def _problem_of_name(name: str) -> str | None:
@@ -215,22 +227,29 @@ def _problem_of_name(name: str) -> str | None:
 
 def _readable(name: str) -> str:
     """Return a file name as text, with escapes for bytes that are not UTF-8."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _ids(names: list[str]) -> dict[str, str]:
+def _ids(names: Iterable[str]) -> dict[str, str]:
     """Return each name's id: without its suffix where that is unique, else whole.
 
     A whole name can itself be the stem of another file (``a.png`` beside ``a.jpg`` and ``a.png.webp``); whole
     names are taken for all of these.
     """
-    stems = {name: PurePosixPath(_readable(name)).with_suffix("").as_posix() for name in names}
+    stems = {name: _stem(_readable(name)) for name in names}
     while True:
         uses = Counter(stems.values())
         shared = [name for name, stem in stems.items() if uses[stem] > 1 and stem != _readable(name)]
         if not shared:
             return stems
         stems.update({name: _readable(name) for name in shared})
+
+
+def _stem(name: str) -> str:
+    """Return a path without its suffix; a dot that begins or ends the file's name begins no suffix."""
+    folder, slash, last = name.rpartition("/")
+    dot = last.rfind(".")
+    return f"{folder}{slash}{last[:dot]}" if 0 < dot < len(last) - 1 else name
 
 
 class _DigestCache:
@@ -245,10 +264,8 @@ class _DigestCache:
         """Read what the last run knew; a cache that cannot be read is an empty one."""
         if self._path is not None and self._path.is_file():
             try:
-                lines = self._path.read_text(encoding="utf-8").splitlines()
-                self._known = {
-                    line["name"]: [line["stat"], line["sha256"]] for line in map(json.loads, lines)
-                }
+                lines = map(orjson.loads, self._path.read_bytes().splitlines())
+                self._known = {line["name"]: [line["stat"], line["sha256"]] for line in lines}
             except (OSError, ValueError, KeyError, TypeError):
                 self._known = {}
         return self
@@ -264,15 +281,15 @@ class _DigestCache:
         with storage_errors(self._path):
             write_atomically(self._path, "".join(lines).encode())
 
-    def sha256(self, path: Path, name: str) -> str:
+    def sha256(self, file: os.DirEntry[str], name: str) -> str:
         """Return a file's digest, read only if the file is not the one that is known."""
-        status = path.stat()
-        stat = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        status = file.stat()
+        stat = file_stat(status)
         known_stat, sha256 = self._known.get(name, (None, ""))
         if known_stat != stat:
             begun = time.time()
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            with Path(file.path).open("rb") as content:
+                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
             if max(status.st_mtime, status.st_ctime) > begun - SETTLED_SECONDS:
                 return sha256
         self._seen[name] = [stat, sha256]

@@ -47,4 +47,4 @@ def test_nine_key_layouts_have_their_share_from_the_start(share):
 def test_pipeline_makes_raw_skins_of_parameters():
     pipeline = create_pipeline()
     assert pipeline.inputs() == {"params:demo_data"}
-    assert pipeline.outputs() == {"raw_skins"}
+    assert pipeline.outputs() == {"raw_skins", "sheet_records"}

@@ -259,7 +259,6 @@ def publish_dataset(
 
 
 def compose_quality_report(
-    raw_skins: Items,
     screened_skins: Items,
     resized_skins: Items,
     edge_maps: Items,
@@ -271,7 +270,6 @@ def compose_quality_report(
     """Plan to show what fell out and why, with skins from both sides of each limit.
 
     Args:
-        raw_skins: Every file that a user brought.
         screened_skins: Measured skins, and those that the screening left out.
         resized_skins: Pictures to show.
         edge_maps: Edges to show.
@@ -284,7 +282,6 @@ def compose_quality_report(
         The plan of one self-contained HTML page.
     """
     sources = QualitySources(
-        raw_skins=raw_skins,
         screened_skins=screened_skins,
         resized_skins=resized_skins,
         edge_maps=edge_maps,

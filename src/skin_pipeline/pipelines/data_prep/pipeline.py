@@ -12,7 +12,7 @@ STAGES = (
 )  # fmt: skip
 """Datasets of the stages, in the order in which a skin passes them."""
 
-REPORTED = ("raw_skins", "screened_skins", "resized_skins", "edge_maps", "captions", "selected_skins")
+REPORTED = ("screened_skins", "resized_skins", "edge_maps", "captions", "selected_skins")
 """Datasets that the report on quality shows."""
 
 

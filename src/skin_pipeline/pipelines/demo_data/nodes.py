@@ -1,4 +1,4 @@
-"""The node of the demo_data pipeline."""
+"""The nodes of the demo_data pipeline."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from pydantic import Field
 from skin_pipeline.items import Item, Output, Plan, Task, Worker, json_digest
 from skin_pipeline.schemas import Parameters
 from skin_pipeline.skins.drawn import draw_skin
+from skin_pipeline.skins.sheets.stages import make_drawn_recorder
 from skin_pipeline.typefaces import TYPEFACES, font_path
 
 
@@ -39,7 +40,7 @@ def draw_demo_skins(parameters: DemoDataParameters) -> Plan:
         The plan of ``raw_skins``: RGB pictures ``skin_0000``, ``skin_0001`` ...
     """
     return Plan.from_tasks(
-        "demo_data",
+        "demo",
         tasks=(_task(number, parameters) for number in range(parameters.num_skins)),
         make_worker=partial(_make_drawer, parameters.width_px, parameters.height_px),
         parameters=parameters.model_dump(include={"width_px", "height_px"}),
@@ -50,12 +51,31 @@ def draw_demo_skins(parameters: DemoDataParameters) -> Plan:
     )
 
 
-def _task(number: int, parameters: DemoDataParameters) -> Task:
+def record_drawn_keys(parameters: DemoDataParameters) -> Plan:
+    """Plan to record where the keys of the drawn skins lie.
+
+    Args:
+        parameters: As for the skins.
+
+    Returns:
+        The plan of ``sheet_records``, whose ids are those of the skins among the raw ones.
+    """
+    return Plan.from_tasks(
+        "record_drawn_keys",
+        tasks=(_task(number, parameters, folder="demo/") for number in range(parameters.num_skins)),
+        make_worker=partial(make_drawn_recorder, parameters.width_px, parameters.height_px),
+        parameters=parameters.model_dump(include={"width_px", "height_px"}),
+        modules=("skin_pipeline.skins.drawn", "skin_pipeline.skins.sheets.drawn"),
+        num_workers=parameters.num_workers,
+    )
+
+
+def _task(number: int, parameters: DemoDataParameters, folder: str = "") -> Task:
     """Return the task of a skin; 9-key layouts are spread evenly over the numbers."""
     share = parameters.nine_key_share
     is_nine_key = int((number + 1) * share) > int(number * share)
     design = {"seed": parameters.seed + number, "layout": "9_key" if is_nine_key else "26_key"}
-    skin = f"skin_{number:04}"
+    skin = f"{folder}skin_{number:04}"
     return Task(skin, {"design": Item(skin, design, json_digest(design))})
 
 

@@ -69,6 +69,9 @@ class ExportParameters(Parameters):
     max_skins: int | None = Field(default=None, ge=0)
     """At most so many, the first by id; null: all."""
 
+    outputs_folder: str = "../07_model_output"
+    """The folder of packages and trial pages, as seen from the page that links them."""
+
     num_workers: int = Field(default=1, ge=1)
     """Processes that export at the same time."""
 
