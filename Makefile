@@ -22,10 +22,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --force-reinstall --no-deps opencv-python-headless
 	@touch $@
 
-demo: $(INSTALLED) ## Draw skins, prepare them, train a ControlNet, generate skins, show a gallery
+demo: $(INSTALLED) ## Draw skins, prepare them, train a ControlNet, generate skins, pack them
 	$(KEDRO) run --pipeline=demo
 	@echo
 	@echo 'Done. Look at the gallery:      data/08_reporting/gallery.html'
+	@echo 'Try and install the skins:      data/08_reporting/skins.html'
 	@echo 'See runs and versions:          make mlflow   then http://127.0.0.1:5000'
 	@echo 'See the lineage:                make viz      then http://127.0.0.1:4141'
 

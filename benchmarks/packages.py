@@ -23,10 +23,11 @@ import argparse
 import io
 import json
 import statistics
+import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,34 +36,23 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from skin_pipeline.errors import SkinPipelineError
+from skin_pipeline.skins.export import write_baidu, write_hamster
 from skin_pipeline.skins.model import Keyboard, KeyboardKind, Skin
 from skin_pipeline.skins.packages import read_skin
-from skin_pipeline.skins.rendering import on_colour, render_keyboard
+from skin_pipeline.skins.rendering import on_colour
+from skin_pipeline.skins.sheets.compose import compose_sheet, keyboard_of
+from skin_pipeline.skins.sheets.layout import SHIPPED as LAYOUTS
+from skin_pipeline.skins.sheets.layout import load_layout
+from skin_pipeline.skins.sheets.previews import SHOWS_A_KEYBOARD, Match, draw, find_in_preview, gray, ssim
+from skin_pipeline.skins.sheets.slicing import slice_sheet
 
 SUFFIXES = (".bds", ".bdi", ".cskin", ".hskin", ".zip")
 KINDS = (KeyboardKind.PINYIN_26, KeyboardKind.PINYIN_9, KeyboardKind.ENGLISH_26)
 WIDTH_PX = 720
-SHOWS_A_KEYBOARD = 0.6
-"""Correlation of a registered keyboard with a preview from which on the preview shows that keyboard."""
-WIDTH_SHARES = tuple(np.linspace(0.7, 1.0, 13))
-STRETCHES = tuple(np.linspace(0.8, 1.5, 29))
-SEARCH_WIDTH_PX = 120
+SHEET_PX = 1024
+FORMATS = {"bds": (write_baidu, ".bds"), "cskin": (write_hamster, ".cskin")}
 TILE_PX = 320
-BACKDROP = (0, 0, 0)
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Match:
-    """A keyboard found in a preview."""
-
-    kind: str
-    correlation: float
-    ssim: float
-    coverage: float
-    """Share of the preview that the keyboard covers."""
-    box: tuple[int, int, int, int]
-    """x, y, width, height in the preview."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +71,25 @@ class Report:
     encode_seconds: float
     match: Match | None
     """None if the package has no preview."""
+    trips: tuple["RoundTrip", ...] = ()
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """A package on its way onto a sheet, cut up again, written, read and drawn."""
+
+    layout: str
+    refused: str | None = None
+    """Why it does not fit the layout."""
+    compose_seconds: float = 0.0
+    slice_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    """Of writing the sheet as PNG: what no composing can do without."""
+    ssim: Mapping[str, float] | None = None
+    """Of the least alike of its keyboards, by format."""
+    export_seconds: Mapping[str, float] | None = None
+    same_keys: Mapping[str, bool] | None = None
+    """Whether all keys came back to their places, by format."""
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
@@ -112,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
         "import": speeds(reports, "import_seconds", "decode_seconds"),
         "render": speeds(reports, "render_seconds", "encode_seconds"),
         "demo": previews(reports),
-        # Stages that follow (composing sheets, exporting) add figures here, and times to Report.
+        "round_trips": {name: round_trips(reports, name) for name in LAYOUTS},
     }
     print(json.dumps(figures, ensure_ascii=False))
     return figures
@@ -149,7 +158,8 @@ def examine(path: Path) -> tuple[Report, Image.Image]:
         decode_seconds=decode_seconds,
         render_seconds=render_seconds / max(1, len(boards)),
         encode_seconds=encode_seconds / max(1, len(boards)),
-        match=find_in_preview(skin),
+        match=find_in_preview(skin.theme(), skin.preview),
+        trips=tuple(travel(skin, name) for name in LAYOUTS),
     )
     return report, page_row(skin, report, [pictures.get(kind) for kind in KINDS])
 
@@ -170,100 +180,96 @@ def decode_everything(path: Path) -> None:
                 Image.open(io.BytesIO(content)).convert("RGBA").load()
 
 
-def draw(board: Keyboard, width_px: int, height_px: int | None = None) -> np.ndarray:
-    """Draw a keyboard on black, as RGB."""
-    return on_colour(render_keyboard(board, width_px, height_px=height_px), BACKDROP)
+# --- sheets and packages --------------------------------------------------------------------------------
 
 
-# --- the preview ----------------------------------------------------------------------------------------
+def travel(skin: Skin, layout: str) -> RoundTrip:
+    """Lay a skin out, cut the sheet up, write and read packages, and compare the keyboards."""
+    try:
+        sheet, compose_seconds = timed(
+            lambda: compose_sheet(skin.theme(), load_layout(layout), SHEET_PX, name=layout)
+        )
+    except SkinPipelineError as exc:
+        return RoundTrip(layout, refused=str(exc))
+    encode_seconds = timed(lambda: cv2.imencode(".png", sheet.picture))[1]
+    cut, slice_seconds = timed(lambda: slice_sheet(sheet.picture, sheet.record, name=skin.name))
+    likeness: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    same: dict[str, bool] = {}
+    for name, (write, suffix) in FORMATS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"skin{suffix}"
+            seconds[name] = timed(lambda write=write, path=path: write(cut, path))[1]
+            theme = read_skin(path).theme()
+        missing = [kind for kind in sheet.record.keyboards if not theme.has(kind)]
+        if missing:
+            return RoundTrip(layout, refused=f"{name}: {', '.join(missing)} did not come back")
+        pairs = [(keyboard_of(skin.theme(), kind), theme.keyboard(kind)) for kind in sheet.record.keyboards]
+        likeness[name] = min(
+            likeness_of(before, after, with_bar=layout == "whole_keyboard") for before, after in pairs
+        )
+        same[name] = all(same_places(before, after) for before, after in pairs)
+    return RoundTrip(layout, None, compose_seconds, slice_seconds, encode_seconds, likeness, seconds, same)
 
 
-def find_in_preview(skin: Skin) -> Match | None:
-    """Register the three keyboards with the preview; return the most similar one."""
-    if skin.preview is None:
-        return None
-    preview = on_colour(skin.preview.pixels, BACKDROP)
-    boards = [
-        board for board in skin.theme().keyboards if board.kind in KINDS and board.orientation == "portrait"
+def likeness_of(before: Keyboard, after: Keyboard, *, with_bar: bool) -> float:
+    """Return the SSIM of two keyboards, drawn in the first one's proportions."""
+    before, after = replace(before, preedit=None), replace(after, preedit=None)
+    if not with_bar:
+        before, after = replace(before, bar=None), replace(after, bar=None)
+    expected = draw(before, WIDTH_PX)
+    return ssim(gray(expected), gray(draw(after, WIDTH_PX, expected.shape[0])))
+
+
+def same_places(before: Keyboard, after: Keyboard) -> bool:
+    """Tell whether every key that does something lies within a two-hundredth of the panel of where it was."""
+    places = [shares(board) for board in (before, after)]
+    return all(
+        any(max(abs(a - b) for a, b in zip(place, other, strict=True)) <= 0.005 for other in places[1])
+        for place in places[0]
+    )
+
+
+def shares(board: Keyboard) -> list[tuple[float, ...]]:
+    """Return the places of keys as shares of the panel."""
+    width, height = board.size
+    rects = [key.rect.intersection(board.panel) for key in board.keys if key.function]
+    return [
+        (rect.x / width, rect.y / height, rect.width / width, rect.height / height)
+        for rect in rects
+        if not rect.is_empty
     ]
-    found = [match for board in boards if (match := register(board, preview)) is not None]
-    return max(found, key=lambda match: match.ssim, default=None)
 
 
-def register(board: Keyboard, preview: np.ndarray) -> Match | None:
-    """Find the size and the place at which a keyboard correlates best with a preview.
-
-    The search resizes one drawing; the sizes around its best one are drawn anew.
-    """
-    drawing, fine = gray(draw(board, min(WIDTH_PX, max(SEARCH_WIDTH_PX, preview.shape[1])))), gray(preview)
-    area, small = preview.shape[0] * preview.shape[1], SEARCH_WIDTH_PX / preview.shape[1]
-
-    def merit(template: np.ndarray, picture: np.ndarray, width: int, height: int) -> tuple[float, int, int]:
-        # A small piece correlates by chance more easily than a whole keyboard.
-        return correlate(template, picture)[0] * (width * height / area) ** 0.25, width, height
-
-    coarse = cv2.resize(fine, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
-    guesses = (
-        merit(resized(drawing, round(width * small), round(height * small)), coarse, width, height)
-        for width, height in sizes(board, preview.shape[1])
-    )
-    _, width, height = max(guesses)
-    near = [(width + dx, height + dy) for dx in range(-6, 7, 2) for dy in range(-9, 10, 3)]
-    _, width, height = max(merit(resized(drawing, *size), fine, *size) for size in near)
-    near = [(width + dx, height + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if min(width, height) > 1]
-    anew = [(*correlate(gray(draw(board, *size)), fine), *size) for size in near]
-    correlation, (x, y), width, height = max(anew, default=(-1.0, (0, 0), 0, 0))
-    if correlation <= -1:
-        return None
-    shown = preview[y : y + height, x : x + width]
-    similarity = ssim(gray(draw(board, width, height)), gray(shown))
-    return Match(
-        str(board.kind), float(correlation), similarity, width * height / area, (x, y, width, height)
-    )
+def round_trips(reports: Sequence[Report], layout: str) -> dict[str, object]:
+    """Return how the packages came through a layout."""
+    trips = [trip for report in reports for trip in report.trips if trip.layout == layout]
+    done = [trip for trip in trips if trip.refused is None]
+    if not done:
+        return {"composed": 0, "refused": [trip.refused for trip in trips]}
+    formats = {}
+    for name in FORMATS:
+        values = sorted((trip.ssim or {})[name] for trip in done)
+        formats[name] = {
+            "at_least_0.95": sum(value >= 0.95 for value in values),
+            "median_ssim": round(statistics.median(values), 3),
+            "least_ssim": round(values[0], 3),
+            "same_keys": sum((trip.same_keys or {})[name] for trip in done),
+            "export_median_ms": milliseconds((trip.export_seconds or {})[name] for trip in done),
+        }
+    return {
+        "composed": len(done),
+        "refused": [trip.refused for trip in trips if trip.refused],
+        "compose_median_ms": milliseconds(trip.compose_seconds for trip in done),
+        "slice_median_ms": milliseconds(trip.slice_seconds for trip in done),
+        "encode_floor_ms": milliseconds(trip.encode_seconds for trip in done),
+        **formats,
+    }
 
 
-def sizes(board: Keyboard, width_px: int) -> Iterator[tuple[int, int]]:
-    """Yield sizes at which a keyboard may be shown in a preview of a width."""
-    for share in WIDTH_SHARES:
-        for stretch in STRETCHES:
-            width = width_px * share
-            yield round(width), round(width * board.bounds.height / board.bounds.width * stretch)
-
-
-def resized(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resize a picture; to one pixel where a side would vanish."""
-    return cv2.resize(picture, (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)
-
-
-def correlate(template: np.ndarray, picture: np.ndarray) -> tuple[float, tuple[int, int]]:
-    """Return the best correlation of a template with a picture, and its place; -1 if it does not fit."""
-    height, width = template.shape
-    if not (8 <= width <= picture.shape[1] and 8 <= height <= picture.shape[0]) or template.std() < 1:
-        return -1.0, (0, 0)
-    scores = cv2.matchTemplate(picture, template, cv2.TM_CCOEFF_NORMED)
-    _, best, _, place = cv2.minMaxLoc(np.nan_to_num(scores, nan=-1.0, posinf=-1.0, neginf=-1.0))
-    return best, (place[0], place[1])
-
-
-def gray(picture: np.ndarray) -> np.ndarray:
-    """Return the luma of an RGB picture."""
-    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-
-
-def ssim(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the structural similarity of two gray pictures (Wang et al. 2004: Gaussian window of 1.5 px)."""
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    mean_a, mean_b = blur(a), blur(b)
-    var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
-    covariance = blur(a * b) - mean_a * mean_b
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return float((luminance * (2 * covariance + c2) / (var_a + var_b + c2)).mean())
-
-
-def blur(picture: np.ndarray) -> np.ndarray:
-    """Return local means."""
-    return cv2.GaussianBlur(picture, (11, 11), 1.5)
+def milliseconds(seconds: Iterable[float]) -> float:
+    """Return the median in milliseconds."""
+    return round(1000 * statistics.median(seconds), 1)
 
 
 # --- figures and page -----------------------------------------------------------------------------------
@@ -319,7 +325,7 @@ def page_row(skin: Skin, report: Report, pictures: Sequence[np.ndarray | None]) 
     tiles = [Image.fromarray(picture) if picture is not None else None for picture in pictures]
     match = report.match
     if skin.preview is not None:
-        preview = Image.fromarray(on_colour(skin.preview.pixels, BACKDROP))
+        preview = Image.fromarray(on_colour(skin.preview.pixels, (0, 0, 0)))
         tiles.append(preview)
         if match is not None:
             x, y, width, height = match.box

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.packages import draw, find_in_preview, main, ssim
+from benchmarks.packages import main
 from skin_pipeline.skins.model import KeyboardKind
 from skin_pipeline.skins.packages import read_skin
+from skin_pipeline.skins.sheets.previews import draw
 from tests.skins.packages import baidu_files, png_of, save, zipped
 
 
@@ -39,27 +40,6 @@ def test_it_measures_every_package_and_leaves_a_page(package, tmp_path, capsys):
     assert figures["import"]["median_ms"] > 0
     assert figures["demo"]["showing_a_keyboard"] == 1
     assert cv2.imread(str(tmp_path / "page.png")).shape[2] == 3
-
-
-def test_a_keyboard_is_found_in_a_preview_that_frames_it(package):
-    match = find_in_preview(read_skin(package))
-    assert match.kind == "pinyin_26"
-    assert np.abs(np.subtract(match.box, (10, 10, 160, 150))).max() <= 2
-    assert match.ssim > 0.9
-
-
-def test_a_preview_without_a_keyboard_correlates_little(package, tmp_path):
-    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 4), dtype=np.uint8)
-    files = baidu_files(demo_dot_png=png_of(cv2.GaussianBlur(noise, (0, 0), 3)))
-    assert find_in_preview(read_skin(save(tmp_path, zipped(files)))).correlation < 0.6
-
-
-def test_ssim_is_one_for_equal_pictures_and_falls_with_noise():
-    random = np.random.default_rng(1)
-    picture = random.integers(0, 255, (40, 50), dtype=np.uint8)
-    assert ssim(picture, picture) == pytest.approx(1)
-    noisy = np.clip(picture + random.normal(0, 20, picture.shape), 0, 255).astype(np.uint8)
-    assert ssim(picture, 255 - picture) < 0 < ssim(picture, noisy) < 0.97
 
 
 def test_a_folder_without_packages_is_refused(tmp_path):

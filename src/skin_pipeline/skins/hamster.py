@@ -54,7 +54,8 @@ _MAX_STACKS = 16
 _BLACK: Rgba = (0, 0, 0, 255)
 _THEMES: tuple[ThemeName, ...] = ("light", "dark")
 _ORIENTATIONS: tuple[Orientation, ...] = ("portrait", "landscape")
-_NUM_LETTERS_OF_26 = 20
+_MAX_LETTERS_OF_9 = 9
+"""The app has one name for all pinyin keyboards; those of 14 and 17 keys have more letter keys than this."""
 
 _KINDS = {
     "pinyin": KeyboardKind.PINYIN_26,
@@ -270,7 +271,7 @@ class _KeyboardFile:
             return None
         if (
             kind is KeyboardKind.PINYIN_26
-            and sum(key.function is Function.LETTER for key in keys) < _NUM_LETTERS_OF_26
+            and sum(key.function is Function.LETTER for key in keys) <= _MAX_LETTERS_OF_9
         ):
             kind = KeyboardKind.PINYIN_9
         return Keyboard(

@@ -11,12 +11,13 @@ from skin_pipeline.errors import InputError
 from skin_pipeline.items import Output, Rejection, Task, Worker
 from skin_pipeline.schemas import Parameters
 from skin_pipeline.skins.drawn import draw_skin
-from skin_pipeline.skins.model import Theme, ThemeName
+from skin_pipeline.skins.model import Atlas, Theme, ThemeName
 from skin_pipeline.skins.packages import read_skin
 from skin_pipeline.skins.sheets.alignment import AlignmentParameters, measure_alignment
 from skin_pipeline.skins.sheets.compose import Sheet, compose_sheet, keyboard_of
 from skin_pipeline.skins.sheets.drawn import lay_out_drawn
 from skin_pipeline.skins.sheets.layout import SheetLayout, load_layout
+from skin_pipeline.skins.sheets.previews import SHOWS_A_KEYBOARD, find_in_preview
 
 VAE_FACTOR = 8
 
@@ -35,6 +36,10 @@ class SheetParameters(Parameters):
 
     alignment: AlignmentParameters = AlignmentParameters()
     """From where on a package counts as misaligned and is left out."""
+
+    min_preview_ssim: float | None = Field(default=None, ge=-1, le=1)
+    """Least similarity of a package's keyboard to its own preview, where that shows one (most are title
+    cards); a package below it was drawn for another protocol. Null: not judged."""
 
     num_workers: int = Field(default=1, ge=1)
     """Processes that compose at the same time."""
@@ -92,8 +97,11 @@ def _worker(parameters: SheetParameters, output_of: Callable[[Sheet], Output]) -
 def _compose(path: Path | None, layout: SheetLayout, parameters: SheetParameters) -> Sheet:
     if path is None:
         raise InputError("The package must not or cannot be read.")
-    theme = read_skin(path).theme(parameters.theme)
+    skin = read_skin(path)
+    theme = skin.theme(parameters.theme)
     complaints = _complaints(theme, layout, parameters.alignment)
+    if parameters.min_preview_ssim is not None:
+        complaints += _preview_complaints(theme, skin.preview, parameters.min_preview_ssim)
     if complaints:
         raise InputError("The package is misaligned: " + "; ".join(complaints) + ".")
     return compose_sheet(theme, layout, parameters.size_px, name=parameters.layout)
@@ -104,6 +112,16 @@ def _complaints(theme: Theme, layout: SheetLayout, parameters: AlignmentParamete
         f"of its keyboard '{kind}', {complaint}"
         for kind in layout.keyboards
         for complaint in measure_alignment(keyboard_of(theme, kind)).complaints(parameters)
+    ]
+
+
+def _preview_complaints(theme: Theme, preview: Atlas | None, min_ssim: float) -> list[str]:
+    match = find_in_preview(theme, preview)
+    if match is None or match.correlation < SHOWS_A_KEYBOARD or match.ssim >= min_ssim:
+        return []
+    return [
+        f"its keyboard '{match.kind}' has a similarity of {match.ssim:.2f} to its preview, expected at least"
+        f" {min_ssim:.2f}"
     ]
 
 
