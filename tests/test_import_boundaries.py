@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "diffusers", "transformers", "accelerate", "paddleocr", "onnxruntime", "datasets"}
+HEAVY = {"torch", "diffusers", "transformers", "accelerate", "paddleocr", "onnxruntime", "datasets", "ray"}
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -29,7 +29,21 @@ def test_commands_load_no_deep_learning_library() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["prep.screen", "prep.edges", "prep.captions", "training.config", "training.launcher", "skins.drawn"],
+    [
+        "engines.ray",
+        "prep.screen",
+        "prep.edges",
+        "prep.captions",
+        "prep.export",
+        "prep.quality_report",
+        "prep.select",
+        "training.buckets",
+        "training.config",
+        "training.eviction",
+        "training.launcher",
+        "training.sampling",
+        "skins.drawn",
+    ],
 )
 def test_kedro_free_modules_load_neither_kedro_nor_torch(module: str) -> None:
     assert not {"kedro", "mlflow", *HEAVY} & loaded_by(f"import skin_pipeline.{module}")

@@ -3,7 +3,14 @@
 import os
 from pathlib import Path
 
-from skin_pipeline.hooks import ErrorMessageHook, LineageHook, PreflightHook, TrackingHook, WorkspaceHook
+from skin_pipeline.hooks import (
+    CollectorHook,
+    ErrorMessageHook,
+    LineageHook,
+    PreflightHook,
+    TrackingHook,
+    WorkspaceHook,
+)
 
 # Nothing that this project runs reports to anybody; said before the first run asks.
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
@@ -32,5 +39,12 @@ CONFIG_LOADER_ARGS = {
 }
 
 # Called last to first. TrackingHook is kedro-mlflow's own hook, told about typed parameters and kills.
-HOOKS = (LineageHook(), TrackingHook(), WorkspaceHook(), PreflightHook(), ErrorMessageHook())
+HOOKS = (
+    CollectorHook(),
+    LineageHook(),
+    TrackingHook(),
+    WorkspaceHook(),
+    PreflightHook(),
+    ErrorMessageHook(),
+)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro_telemetry")

@@ -9,6 +9,7 @@ from kedro.io import DatasetError
 
 from skin_pipeline.datasets import JSONLinesDataset, PageDataset
 from skin_pipeline.errors import IncompleteDatasetError, InputError
+from skin_pipeline.items import PagePlan
 
 RECORDS = [{"id": "kb_1", "reason": "空白", "size_px": [3, 4]}, {"id": "kb_2", "share": 0.5}]
 
@@ -82,3 +83,22 @@ def test_missing_file_says_so(request, name):
     with pytest.raises(DatasetError, match="was not written yet") as caught:
         request.getfixturevalue(name).load()
     assert isinstance(caught.value.__cause__, IncompleteDatasetError)
+
+
+def test_a_page_is_rendered_when_it_is_made_from_something_else(page):
+    rendered = []
+
+    def render():
+        rendered.append(len(rendered))
+        return f"<p>{len(rendered)}</p>"
+
+    for key in ("first", "first", "second"):
+        page.save(PagePlan(render, key))
+    assert len(rendered) == 2
+    assert page.load() == "<p>2</p>"
+    page._filepath.write_text("half", encoding="utf-8")
+    page.save(PagePlan(render, "second"))
+    assert page.load() == "<p>3</p>"
+    page._filepath.unlink()
+    page.save(PagePlan(render, "second"))
+    assert page.load() == "<p>4</p>"

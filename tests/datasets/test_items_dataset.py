@@ -10,11 +10,13 @@ import io
 import json
 import logging
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from PIL import Image
 
 from skin_pipeline.datasets import ItemsDataset, item_folder
 from skin_pipeline.errors import IncompleteDatasetError, StorageError
-from skin_pipeline.items import Item, Items, Output, Plan, Rejection, Task
+from skin_pipeline.items import Item, Items, Output, Plan, Rejection, Task, item_key
 from tests import workers
 
 IDS = [f"demo/skin_{number:02}" for number in range(6)]
@@ -63,11 +65,11 @@ def take(log):
 
 
 def tree(folder):
-    """Return the content of every file but the lock."""
+    """Return the content of every file but the lock and the summary."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in {".lock", ".summary.json"}
     }
 
 
@@ -208,6 +210,122 @@ def test_selection_rejects_by_all_records_and_is_taken_again_each_time(tmp_path,
     assert {item_id: item.record["initial"] for item_id, item in loaded.left_out.items()} == {"a2": "a"}
     loaded = save("a2", "b1")
     assert (list(loaded), loaded.rejected) == (["a2", "b1"], {})
+
+
+def test_records_made_after_a_torn_line_are_read_from_their_places(tmp_path, make_items):
+    dataset = ItemsDataset(filepath=str(tmp_path / "captions"))
+    journal = tmp_path / "captions" / "_journal.jsonl"
+    journal.parent.mkdir()
+    journal.write_bytes(b'{"id":"a","key":"torn by a full di')
+    seen = {}
+
+    def look(records):
+        seen.update({item_id: dict(record.items()) for item_id, record in records.items()})
+        return {}
+
+    dataset.save(Plan("name", workers.Namer, sources={"skin": make_items("a", "b")}, select=look))
+    assert seen == {name: {"name": name, "initial": name} for name in ("a", "b")}
+    assert dataset.load()["a"].record == {"name": "a", "initial": "a"}
+
+
+# --- nothing to do
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Ids whose keys were asked for."""
+    ids = []
+
+    def ask(plan, task):
+        ids.append(task.id)
+        return item_key(plan, task)
+
+    monkeypatch.setattr(item_folder, "item_key", ask)
+    return ids
+
+
+def test_no_item_is_asked_when_the_plan_is_the_same(dataset, plan_of, make_items, asked, caplog):
+    items = make_items(*IDS, "bad_1")
+    dataset.save(plan_of(items))
+    assert sorted(asked) == sorted(items)
+    asked.clear()
+    with caplog.at_level(logging.INFO):
+        dataset.save(plan_of(items))
+    assert asked == []
+    assert "edge_maps: 6 items, 7 reused, 0 made, 1 rejected" in caplog.text
+    dataset.save(plan_of(items, threshold=100))
+    assert sorted(asked) == sorted(items)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"half")])
+def test_a_lost_or_cut_file_is_made_again_under_the_same_plan(dataset, plan_of, make_items, log, damage):
+    items = make_items(*IDS)
+    dataset.save(plan_of(items))
+    take(log)
+    damage(dataset._filepath / f"{IDS[2]}.png")
+    dataset.save(plan_of(items))
+    assert take(log) == [IDS[2]]
+
+
+def test_a_summary_counts_only_beside_its_own_manifest(dataset, plan_of, make_items, log):
+    items = make_items(*IDS)
+    dataset.save(plan_of(items))
+    take(log)
+    manifest = dataset._filepath / "_manifest.jsonl"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join(lines[1:]))
+    assert list(dataset.load()) == IDS[1:]
+    assert dataset.load().digest != items.digest
+    dataset.save(plan_of(items))
+    assert take(log) == IDS[:1]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b'{"stat": 1, "other": 2}'])
+def test_a_summary_may_be_lost_or_broken(dataset, plan_of, make_items, log, asked, content):
+    items = make_items(*IDS)
+    dataset.save(plan_of(items))
+    summary = dataset._filepath / ".summary.json"
+    first = (dataset.load().digest, dataset.load().full_digest, summary.read_bytes())
+    summary.unlink() if content is None else summary.write_bytes(content)
+    take(log), asked.clear()
+    assert (dataset.load().digest, dataset.load().full_digest) == first[:2]
+    dataset.save(plan_of(items))
+    assert (take(log), sorted(asked)) == ([], IDS)
+    assert summary.read_bytes() == first[2]
+
+
+def test_digests_are_known_without_reading_and_are_those_of_the_items(
+    dataset, plan_of, make_items, monkeypatch
+):
+    dataset.save(plan_of(make_items(*IDS, "bad_1")))
+    loaded = dataset.load()
+    plain = Items(loaded.values(), loaded.rejected, loaded.left_out.values())
+    monkeypatch.setattr(ItemsDataset, "_read", lambda *_: pytest.fail("the manifest was read"))
+    lazy = dataset.load()
+    assert (lazy.digest, lazy.full_digest) == (plain.digest, plain.full_digest)
+    assert lazy.rejected == {"bad_1": "it is bad"}
+
+
+def test_loaded_items_can_be_pickled(dataset, plan_of, make_items):
+    dataset.save(plan_of(make_items(*IDS, "bad_1")))
+    again = pickle.loads(pickle.dumps(dataset.load()))  # noqa: S301
+    assert again.full_digest == dataset.load().full_digest
+    assert again[IDS[0]].path == dataset._filepath / f"{IDS[0]}.png"
+
+
+def test_a_selection_with_a_key_is_made_again_when_the_key_is_another(tmp_path, make_items):
+    taken = []
+
+    def reject_all(records):
+        taken.append(sorted(records))
+        return dict.fromkeys(records, "no")
+
+    dataset = ItemsDataset(filepath=str(tmp_path / "screened"))
+    plan = Plan("name", workers.Namer, sources={"skin": make_items("a", "b")}, select=reject_all)
+    for key in ("first", "first", "second", None, None):
+        dataset.save(replace(plan, select_key=key))
+    assert taken == [["a", "b"]] * 4
+    assert dataset.load().rejected == {"a": "no", "b": "no"}
 
 
 # --- kills

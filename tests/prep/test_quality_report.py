@@ -67,7 +67,6 @@ def make_sources(tmp_path: Path) -> Callable[..., QualitySources]:
             measured = measure_skin(pixels)
             changed = {name: by_number[number] for name, by_number in changes.items() if number in by_number}
             records: dict[str, tuple[dict[str, Any], str | None]] = {
-                "raw_skins": ({"source": f"{item_id}.png"}, "raw"),
                 "screened_skins": (
                     {"source": f"{item_id}.png", "width_px": 96, "height_px": 60, **measured},
                     "raw",

@@ -248,7 +248,9 @@ class ItemFolder:
         if self.suffix is None:
             return True
         return all(
-            has_size(f"{self.path}/{item_id}{self.suffix}", size) for item_id, size in manifest.file_sizes()
+            has_size(f"{self.path}/{head['id']}{self.suffix}", head["size_bytes"])
+            for head in manifest.heads()
+            if "size_bytes" in head
         )
 
     def _reopen(self) -> None:
@@ -291,6 +293,7 @@ class ItemFolder:
         """Open the journal to append whole lines; a torn last line is cut off first."""
         with self.journal.open("a+b") as journal:
             journal.truncate(_end_of_lines(journal))
+            journal.seek(0, os.SEEK_END)  # what is appended is found again by its place
             yield journal
 
     def _store(
@@ -409,9 +412,10 @@ def _select(plan: Plan, entries: Mapping[str, Entry]) -> list[Entry]:
     """Sort entries by id and reject those that the plan's selection leaves out."""
     if plan.select is None:
         return [entries[item_id] for item_id in sorted(entries)]
-    made = {item_id: entry for item_id, entry in entries.items() if entry.record is not None}
-    reasons = plan.select({item_id: made[item_id].record or {} for item_id in sorted(made)})
-    return [_judged(entries[item_id], reasons.get(item_id)) for item_id in sorted(entries)]
+    ids = sorted(entries)
+    records = {item_id: record for item_id in ids if (record := entries[item_id].record) is not None}
+    reasons = plan.select(records)
+    return [_judged(entries[item_id], reasons.get(item_id)) for item_id in ids]
 
 
 def _judged(entry: Entry, reason: str | None) -> Entry:

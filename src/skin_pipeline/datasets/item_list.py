@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 
+from skin_pipeline.datasets.contact_sheet import sample
 from skin_pipeline.items import StoredRecord, canonical_json
 
 RECORD = b',"record":'
@@ -92,6 +93,18 @@ class ItemList:
             self._last = (start, record)
         return record
 
+    def sample(self, count: int) -> list[Entry]:
+        """Return so many of the entries of a complete list that were not rejected, evenly picked."""
+        starts, start = [], 0
+        with open(self._descriptor, "rb", closefd=False) as lines:
+            lines.seek(0)
+            for line in lines:
+                fields = _parse(line)
+                if fields is not None and "rejected" not in fields:
+                    starts.append((start, len(line)))
+                start += len(line)
+        return [self.entry_at(self.read(*place), place[0]) for place in sample(starts, count)]
+
     def entries(self, *, check_records: bool) -> dict[str, Entry | None]:
         """Read all lines; the last one of an id counts.
 
@@ -115,14 +128,14 @@ class ItemList:
                 start += len(line)
         return entries
 
-    def file_sizes(self) -> Iterator[tuple[str, int]]:
-        """Read the lines of a complete list one by one; yield id and size in bytes where there is a file."""
+    def heads(self) -> Iterator[dict[str, Any]]:
+        """Read the lines of a complete list one by one; yield their fields but for the record."""
         with open(self._descriptor, "rb", closefd=False) as lines:
             lines.seek(0)
             for line in lines:
                 fields = _parse(line)
-                if fields is not None and "size_bytes" in fields:
-                    yield fields["id"], fields["size_bytes"]
+                if fields is not None:
+                    yield fields
 
     def entry_at(self, line: bytes, start: int) -> Entry:
         """Return the entry of a line that was just written.

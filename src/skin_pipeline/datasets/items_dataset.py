@@ -10,7 +10,12 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview, TablePreview
 
-from skin_pipeline.datasets.contact_sheet import draw_contact_sheet, image_preview, sample, table_preview
+from skin_pipeline.datasets.contact_sheet import (
+    MAX_PICTURES,
+    draw_contact_sheet,
+    image_preview,
+    table_preview,
+)
 from skin_pipeline.datasets.item_folder import MANIFEST, ItemFolder, Summary
 from skin_pipeline.datasets.item_list import Entry, ItemList
 from skin_pipeline.engines import make_engine, read_engine
@@ -71,6 +76,10 @@ class StoredItems(Items):
             raise AttributeError(f"{type(self).__name__} has no attribute '{name}'.", name=name, obj=self)
         vars(self).update(vars(self._read()))
         return vars(self)[name]
+
+    def __reduce__(self) -> tuple[type[Items], tuple[object, ...]]:
+        """Become plain items where these are pickled to."""
+        return Items, (list(self.values()), dict(self.rejected), list(self.left_out.values()))
 
 
 class ItemsDataset(AbstractDataset[Plan, Items]):
@@ -157,17 +166,20 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
 
     def content_manifest(self) -> dict[str, str]:
         """Return the sha256 of each file (or record) by name, and of all records by the manifest's name."""
-        entries = self._folder.read()
-        names = {entry.id: f"{entry.id}{self._folder.suffix or ''}" for entry in entries}
-        said = [[entry.id, entry.record_sha256, entry.rejected] for entry in entries]
-        contents = {names[entry.id]: entry.sha256 for entry in entries if entry.sha256 and not entry.rejected}
+        suffix = self._folder.suffix or ""
+        said, contents = [], {}
+        for head in self._folder.open().heads():
+            said.append([head["id"], head.get("record_sha256"), head.get("rejected")])
+            if "rejected" not in head:
+                contents[f"{head['id']}{suffix}"] = head["sha256"]
         return {**contents, MANIFEST: json_digest(said)}
 
     def contact_sheet(self) -> bytes | None:
         """Return a PNG of up to 24 of the pictures; None for records without pictures."""
         if not self._has_pictures:
             return None
-        return draw_contact_sheet([item.path for item in self.load().values() if item.path is not None])
+        paths = map(self._path, self._folder.open().sample(MAX_PICTURES))
+        return draw_contact_sheet([path for path in paths if path is not None])
 
     @property
     def preview(self) -> Callable[[], ImagePreview] | Callable[[], TablePreview]:
@@ -182,8 +194,8 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
         return image_preview(self.contact_sheet())
 
     def _preview_records(self) -> TablePreview:
-        items = sample(list(self.load().values()), PREVIEW_ROWS)
-        return table_preview([{"id": item.id, **item.record} for item in items])
+        entries = self._folder.open().sample(PREVIEW_ROWS)
+        return table_preview([{"id": entry.id, **(entry.record or {})} for entry in entries])
 
     def _item(self, entry: Entry) -> Item:
         """Make an item of an entry that was not rejected."""

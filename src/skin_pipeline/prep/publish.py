@@ -20,9 +20,11 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +44,8 @@ from skin_pipeline.schemas import Parameters
 ConditioningMode = Literal["shared", "per_skin", "glyph"]
 
 SPLITS = ("train", "validation")
+ROWS_AT_ONCE = 1000
+"""So many rows are in memory at a time, and in a row group of the parquet files."""
 FRAME_TOLERANCE_PX = 1.0
 """How far a legend's quad may lie outside the picture (detectors round outwards); it is then moved inside."""
 
@@ -153,16 +157,31 @@ def write_dataset(folder: Path, sources: DatasetSources, parameters: DatasetPara
     held_out = choose_validation(hashes, parameters)
     control_images = _write_conditioning_images(folder, ids, sources, parameters)
     _copy_images(folder, ids, sources)
-    left_out: Counter[str] = Counter()
-    rows = [_row(item_id, control_images[item_id], sources, parameters, left_out) for item_id in ids]
-    splits = {
-        "train": [row for row in rows if row.skin not in held_out],
-        "validation": [row for row in rows if row.skin in held_out],
-    }
-    for split, split_rows in splits.items():
-        _write_manifests(folder, split, split_rows)
-    _write_card(folder, splits, parameters, left_out)
+    tally = _Tally()
+    for split in SPLITS:
+        members = [item_id for item_id in ids if (item_id in held_out) == (split == "validation")]
+        rows = (_row(id_, control_images[id_], sources, parameters, tally.left_out) for id_ in members)
+        _write_manifests(folder, split, tally.count(folder, split, rows))
+    _write_card(folder, tally, parameters)
     check_dataset(folder, hashes, parameters.near_duplicate_bits)
+
+
+@dataclass
+class _Tally:
+    """What the card says of rows that have passed by; the rows themselves would fill the memory."""
+
+    num_rows: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[Size] = field(default_factory=Counter)
+    num_legends: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def count(self, folder: Path, split: str, rows: Iterable[Row]) -> Iterator[Row]:
+        """Hand rows on, and count them."""
+        for row in rows:
+            self.num_rows[split] += 1
+            self.sizes[_picture_size(folder / row.image)] += 1
+            self.num_legends += len(row.box)
+            yield row
 
 
 # --- rows ---------------------------------------------------------------------------------------------
@@ -330,14 +349,20 @@ def with_size(edges: Item, size: Sequence[int]) -> Item:
     return replace(edges, record={**edges.record, "size_px": list(size)})
 
 
-def _write_manifests(folder: Path, split: str, rows: Sequence[Row]) -> None:
-    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
-    (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
-    if rows:
-        _write_metadata(folder / f"{split}_metadata.parquet", rows)
+def _write_manifests(folder: Path, split: str, rows: Iterator[Row]) -> None:
+    """Write the rows twice, some at a time; a split without rows has no parquet file."""
+    with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as lines, ExitStack() as stack:
+        write_metadata: Callable[[Sequence[Row]], None] | None = None
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            lines.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in some)
+            if write_metadata is None:
+                path = folder / f"{split}_metadata.parquet"
+                write_metadata = stack.enter_context(_metadata_writer(path))
+            write_metadata(some)
 
 
-def _write_metadata(path: Path, rows: Sequence[Row]) -> None:
+@contextmanager
+def _metadata_writer(path: Path) -> Iterator[Callable[[Sequence[Row]], None]]:
     """Write rows for the library's folder loader, which decodes the columns named ``*_file_name``.
 
     Parquet states its types; from JSON the loader would guess those of ``box``, and fail if no row has any.
@@ -353,8 +378,14 @@ def _write_metadata(path: Path, rows: Sequence[Row]) -> None:
         *((name, pa.list_(pa.int64())) for name in ("original_size_px", "crop_px")),
     ]
     named = {"image": "image_file_name", "conditioning_image": "conditioning_image_file_name"}
-    records = [{named.get(name, name): value for name, value in asdict(row).items()} for row in rows]
-    pq.write_table(pa.Table.from_pylist(records, schema=pa.schema(columns)), path)
+    schema = pa.schema(columns)
+    with pq.ParquetWriter(path, schema) as writer:
+
+        def write(rows: Sequence[Row]) -> None:
+            records = [{named.get(name, name): value for name, value in asdict(row).items()} for row in rows]
+            writer.write_table(pa.Table.from_pylist(records, schema=schema))
+
+        yield write
 
 
 _CARD = """\
@@ -407,35 +438,31 @@ _CONDITIONING_IN_WORDS = {
 }
 
 
-def _write_card(
-    folder: Path, splits: Mapping[str, Sequence[Row]], parameters: DatasetParameters, left_out: Counter[str]
-) -> None:
-    present = [split for split, rows in splits.items() if rows]
+def _write_card(folder: Path, tally: _Tally, parameters: DatasetParameters) -> None:
+    present = [split for split in SPLITS if tally.num_rows[split]]
     data_files = [
         f"  - split: {split}\n    path: [{split}_metadata.parquet, images/*.png, conditioning_images/*.png]"
         for split in present
     ]
-    rows = [row for split_rows in splits.values() for row in split_rows]
-    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(tally.left_out.items()))
     card = _CARD.format(
         metadata_filenames="\n".join(f"  - {split}_metadata.parquet" for split in present),
         data_files="\n".join(data_files),
-        num_train=len(splits["train"]),
-        num_validation=len(splits["validation"]),
-        sizes=_sizes_in_words([_picture_size(folder / row.image) for row in rows]),
+        num_train=tally.num_rows["train"],
+        num_validation=tally.num_rows["validation"],
+        sizes=_sizes_in_words(tally.sizes),
         near_duplicate_bits=parameters.near_duplicate_bits,
         conditioning=_CONDITIONING_IN_WORDS[parameters.conditioning],
         mode=parameters.conditioning,
-        num_legends=sum(len(row.box) for row in rows),
+        num_legends=tally.num_legends,
         left_out=f"Left out: {counts}." if counts else "None was left out.",
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _sizes_in_words(sizes: Sequence[Size]) -> str:
-    counts = Counter(sizes)
+def _sizes_in_words(counts: Mapping[Size, int]) -> str:
     if len(counts) == 1:
-        width, height = sizes[0]
+        ((width, height),) = counts
         return f"{width} x {height} pixels each"
     listed = ", ".join(f"{count} of {width} x {height}" for (width, height), count in sorted(counts.items()))
     return f"{listed} pixels"
@@ -495,21 +522,24 @@ def check_dataset(folder: Path, hashes: Mapping[str, str], near_duplicate_bits: 
             pictures of a row differ in size, its quads do not match its legends or lie outside, or
             near-duplicates are on both sides of the split.
     """
-    rows = {split: _read_rows(folder / f"{split}.jsonl") for split in SPLITS}
-    if not rows["train"]:
+    split_by_skin: dict[str, str] = {}
+    listed: set[str] = set()
+    for split in SPLITS:
+        for row in _read_rows(folder / f"{split}.jsonl"):
+            _check_row(folder, row)
+            split_by_skin[row["skin"]] = split
+            listed.update((row["image"], row["conditioning_image"]))
+    if "train" not in split_by_skin.values():
         raise IncompleteDatasetError(
             "train.jsonl has no rows. Lower dataset.validation_share or bring more skins."
         )
-    for split_rows in rows.values():
-        for row in split_rows:
-            _check_row(folder, row)
-    _check_nothing_unlisted(folder, [row for split_rows in rows.values() for row in split_rows])
-    _check_split(rows, hashes, near_duplicate_bits)
+    _check_nothing_unlisted(folder, listed)
+    _check_split(split_by_skin, hashes, near_duplicate_bits)
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+        yield from map(json.loads, lines)
 
 
 def _check_row(folder: Path, row: Mapping[str, Any]) -> None:
@@ -549,8 +579,7 @@ def _picture_size(path: Path) -> Size:
         raise IncompleteDatasetError(f"{path.parent.name}/{path.name} is missing or no PNG ({exc}).") from exc
 
 
-def _check_nothing_unlisted(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    listed = {row[column] for row in rows for column in ("image", "conditioning_image")}
+def _check_nothing_unlisted(folder: Path, listed: set[str]) -> None:
     found = {path.relative_to(folder).as_posix() for path in folder.glob("*images/*")}
     if found - listed:
         raise IncompleteDatasetError(
@@ -558,10 +587,7 @@ def _check_nothing_unlisted(folder: Path, rows: Iterable[Mapping[str, Any]]) -> 
         )
 
 
-def _check_split(
-    rows: Mapping[str, Sequence[Mapping[str, Any]]], hashes: Mapping[str, str], bits: int
-) -> None:
-    split_by_skin = {row["skin"]: split for split in SPLITS for row in rows[split]}
+def _check_split(split_by_skin: Mapping[str, str], hashes: Mapping[str, str], bits: int) -> None:
     for group in near_duplicate_groups({skin: hashes[skin] for skin in split_by_skin}, bits):
         if len({split_by_skin[skin] for skin in group}) > 1:
             raise IncompleteDatasetError(

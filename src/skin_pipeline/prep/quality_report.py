@@ -60,7 +60,6 @@ _CAPTION_CHECKS = {"caption_words", "caption_tokens", "repeated_words", "non_wor
 class QualitySources:
     """What is reported on."""
 
-    raw_skins: Items
     screened_skins: Items
     resized_skins: Items
     edge_maps: Items
@@ -210,14 +209,14 @@ def plan_report(
         screen: The same.
         selection: The same.
     """
-    contents = {name: items.full_digest for name, items in vars(sources).items() if name != "raw_skins"}
+    contents = {name: items.full_digest for name, items in vars(sources).items()}
     limits = [
         parameters.model_dump(mode="json", exclude={"num_workers"}) for parameters in (screen, selection)
     ]
     makers = [__name__, *(f"{__package__}.{name}" for name in _MAKERS)]
     modules = {module: source_digest(module) for module in makers}
     template = hashlib.sha256((Path(__file__).parent / _TEMPLATE).read_bytes()).hexdigest()
-    key = json_digest([contents, len(sources.raw_skins), limits, modules, template])
+    key = json_digest([contents, limits, modules, template])
     return PagePlan(partial(render_report, sources, screen, selection), key)
 
 
@@ -250,7 +249,7 @@ def render_report(sources: QualitySources, screen: ScreenParameters, selection: 
         lstrip_blocks=True,
     )
     return environment.get_template(_TEMPLATE).render(
-        num_raw=len(sources.raw_skins),
+        num_raw=len(sources.screened_skins) + len(sources.screened_skins.rejected),
         num_selected=len(sources.selected_skins),
         num_left_out=sum(len(items.rejected) for items in _stages(sources)),
         sections=sections,
