@@ -510,7 +510,7 @@ def tiny_disk(tmp_path):
     if mount is None or subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("a file system cannot be mounted here")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_disk_that_is_really_full(tiny_disk, make_items, log):
