@@ -13,7 +13,7 @@ from typing import TextIO
 
 import pytest
 
-from skin_pipeline.datasets.atomic import take_lock
+from skin_pipeline.datasets.atomic import LockHeldError, take_lock
 from skin_pipeline.errors import StorageError
 from skin_pipeline.hooks import WorkspaceHook
 
@@ -80,7 +80,7 @@ def take_lock_soon(path: Path) -> TextIO:
     while True:
         try:
             return take_lock(path, "the next run")
-        except StorageError:
+        except LockHeldError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
