@@ -39,7 +39,9 @@ def files(data: Path) -> dict[str, bytes]:
         path.relative_to(data).as_posix(): path.read_bytes()
         for layer in sorted(data.glob("0*"))
         for path in sorted(layer.rglob("*"))
-        if path.is_file() and not path.name.endswith(".lock") and path.name != ".raw_digests.jsonl"
+        if path.is_file()
+        and not path.name.endswith(".lock")
+        and path.name not in {".raw_digests.jsonl", ".summary.json"}
     }
 
 

@@ -14,6 +14,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -78,12 +79,12 @@ def kill_after(seconds: float, process: int, *, with_workers: bool) -> bool:
 
 
 def tree(data: Path) -> dict[str, str]:
-    """Return the digest of everything that a run made, but for locks and the memory of raw files' times."""
+    """Return the digest of everything that a run made, but for locks and what remembers files' times."""
     return {
         path.relative_to(data).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(data.rglob("*"))
         if path.is_file()
-        and path.name != ".raw_digests.jsonl"
+        and path.name not in {".raw_digests.jsonl", ".summary.json"}
         and not path.name.endswith(".lock")
         and not path.is_relative_to(data / "01_raw")
     }
@@ -139,6 +140,23 @@ def draw_raw(folder: Path, num: int) -> None:
     (folder / "0" / "cut.png").write_bytes((folder / "0" / "skin_0000.png").read_bytes()[:-30])
     (folder / "1" / "again.png").write_bytes((folder / "1" / "skin_0001.png").read_bytes())
     (folder / "2" / "page.jpg").write_text("<!doctype html>")
+
+
+ALONE = "TEST_PREP_KILLS_ALONE"
+"""Set in the interpreter that a test of this file has to itself."""
+
+
+@pytest.fixture(autouse=True)
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Have the test run in an interpreter of its own: a fork of one in which others left threads may hang."""
+    if ALONE in os.environ:
+        return
+    command = [sys.executable, "-m", "pytest", f"{__file__}::{request.node.name}", "-q", "-m", ""]
+    own = ["-p", "no:cacheprovider", f"--basetemp={tmp_path / 'alone'}"]
+    environment = {**os.environ, ALONE: "1"}
+    done = subprocess.run([*command, *own], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    pytest.skip("ran in an interpreter of its own, and passed")
 
 
 @pytest.fixture
