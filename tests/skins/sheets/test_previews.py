@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 
 from skin_pipeline.items import Item, Task
-from skin_pipeline.skins.model import KeyboardKind
 from skin_pipeline.skins.packages import read_skin
-from skin_pipeline.skins.sheets.previews import draw, find_in_preview, ssim
+from skin_pipeline.skins.sheets.previews import find_in_preview, ssim
 from skin_pipeline.skins.sheets.stages import SheetParameters, make_composer
 from tests.skins.packages import baidu_files, png_of, save, zipped
+from tests.skins.previewed import PREVIEW_BOX, previewed_package
 
 
 def looks(path):
@@ -16,33 +16,14 @@ def looks(path):
     return skin.theme(), skin.preview
 
 
-def with_preview(board):
-    """A preview that shows a keyboard smaller, stretched, off the middle and paler."""
-    preview = np.full((170, 180, 3), 90, np.uint8)
-    preview[10:160, 10:170] = draw(board, 160, 150) // 2 + 40
-    return png_of(np.dstack([preview, np.full(preview.shape[:2], 255, np.uint8)]))
-
-
-@pytest.fixture
-def package(tmp_path):
-    """A skin whose preview shows its keyboard; the stripes make its place and size certain."""
-    stripes = np.zeros((40, 20, 4), np.uint8)
-    stripes[..., 3] = 255
-    stripes[::4, :, 0] = stripes[:, ::5, 1] = 255
-    files = baidu_files(res__keys_dot_png=png_of(stripes))
-    path = save(tmp_path, zipped(files))
-    board = read_skin(path).theme().keyboard(KeyboardKind.PINYIN_26)
-    return save(tmp_path, zipped(files | {"demo.png": with_preview(board)}))
-
-
-def test_a_keyboard_is_found_in_a_preview_that_frames_it(package):
-    match = find_in_preview(*looks(package))
+def test_a_keyboard_is_found_in_a_preview_that_frames_it(tmp_path):
+    match = find_in_preview(*looks(previewed_package(tmp_path)))
     assert match.kind == "pinyin_26"
-    assert np.abs(np.subtract(match.box, (10, 10, 160, 150))).max() <= 2
-    assert 0.3 < match.ssim < 0.99
+    assert np.abs(np.subtract(match.box, PREVIEW_BOX)).max() <= 2
+    assert match.ssim > 0.9
 
 
-def test_a_preview_without_a_keyboard_correlates_little(package, tmp_path):
+def test_a_preview_without_a_keyboard_correlates_little(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 4), dtype=np.uint8)
     files = baidu_files(demo_dot_png=png_of(cv2.GaussianBlur(noise, (0, 0), 3)))
     assert find_in_preview(*looks(save(tmp_path, zipped(files)))).correlation < 0.6
@@ -56,7 +37,8 @@ def test_ssim_is_one_for_equal_pictures_and_falls_with_noise():
     assert ssim(picture, 255 - picture) < 0 < ssim(picture, noisy) < 0.97
 
 
-def test_a_package_unlike_its_preview_is_left_out_where_that_is_asked_for(package):
+def test_a_package_unlike_its_preview_is_left_out_where_that_is_asked_for(tmp_path):
+    package = previewed_package(tmp_path, is_pale=True)
     task = Task("skin", {"raw_packages": Item("skin", {}, "0", package)})
 
     def reason(limit):
