@@ -147,7 +147,7 @@ def files(folder: Path, engine: str, num: int) -> dict[str, bytes]:
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and not path.name.endswith(".lock")
+        if path.is_file() and not path.name.endswith(".lock") and path.name != ".summary.json"
     }
 
 

@@ -138,7 +138,7 @@ class Saves:
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name != ".lock"
+            if path.is_file() and path.name not in {".lock", ".summary.json"}
         }
 
 
