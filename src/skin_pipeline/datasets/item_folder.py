@@ -209,18 +209,22 @@ class ItemFolder:
 
     def _bring_up_to_date(self, name: str, plan: Plan, engine: Engine) -> tuple[Summary, int]:
         """Ask every item whether it is current; return what is there then, and how many were made."""
-        tasks = {task.id: task for task in plan.tasks()}
-        for task_id in tasks:
-            self._check_id(task_id)
+        tasks = plan.tasks()
+        for task in tasks:
+            self._check_id(task.id)
         known = self._known()
-        keys = {task_id: item_key(plan, task) for task_id, task in tasks.items()}
-        reused = {
-            task_id: entry
-            for task_id, key in keys.items()
-            if (entry := known.get(task_id)) is not None and entry.key == key and self._has_file(entry)
-        }
-        missing = [task for task_id, task in tasks.items() if task_id not in reused]
-        gone = known.keys() - keys.keys()
+        reused: dict[str, Entry] = {}
+        keys: dict[str, str] = {}
+        for task in tasks:
+            key = item_key(plan, task)
+            entry = known.get(task.id)
+            if entry is not None and entry.key == key and self._has_file(entry):
+                reused[task.id] = entry
+            else:
+                keys[task.id] = key
+        missing = [task for task in tasks if task.id in keys]
+        del tasks  # what is reused needs none, and there may be very many
+        gone = known.keys() - keys.keys() - reused.keys()
         if missing or gone:
             self._reopen()
         made = self._make(name, plan, engine, missing, keys, known.keys())
@@ -282,7 +286,7 @@ class ItemFolder:
                 start = journal.tell()
                 line = entry.to_line()
                 _append(journal, line)
-                made[task.id] = written.entry_at(line, start)
+                made[task.id] = replace(written.entry_at(line, start), id=task.id, key=keys[task.id])
                 advance()
 
             engine.run(plan, tasks, store)

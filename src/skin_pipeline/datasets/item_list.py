@@ -158,6 +158,8 @@ class ItemList:
             offset = line.index(RECORD) + len(RECORD)
             length = len(line) - offset - 2  # "}" and the line's end
             fields["record"] = StoredRecord(self, start + offset, length, fields["record_sha256"])
+            if fields.get("sha256") == fields["record_sha256"]:  # an item without a file; held once
+                fields["sha256"] = fields["record_sha256"]
         return Entry(**fields)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,16 @@ from skin_pipeline.datasets.contact_sheet import (
 from skin_pipeline.datasets.item_folder import MANIFEST, ItemFolder, Summary
 from skin_pipeline.datasets.item_list import Entry, ItemList
 from skin_pipeline.engines import make_engine, read_engine
-from skin_pipeline.items import Item, Items, Plan, json_digest
+from skin_pipeline.items import Item, Items, Plan, StoredRecord, json_digest
 
 PREVIEW_ROWS = 8
 
 
 class StoredItem(Item):
-    """An item whose path is made when it is asked for; in most runs few of them are."""
+    """An item that makes its path when it is asked for, and holds little: there may be very many."""
 
     def __init__(
-        self,
-        id: str,
-        record: Mapping[str, Any],
-        sha256: str,
-        path: Path | Callable[[], Path | None] | None = None,
+        self, id: str, record: Mapping[str, Any], sha256: str, place: str | Callable[[Item], Path | None]
     ) -> None:
         """Keep what an item has.
 
@@ -40,15 +36,21 @@ class StoredItem(Item):
             id: See :class:`~skin_pipeline.items.Item`.
             record: The same.
             sha256: The same.
-            path: The file, or what finds it.
+            place: The file, or what finds the file of an item (one such function serves all of a dataset's).
         """
-        vars(self).update(id=id, record=record, sha256=sha256, _place=path)
+        for name, value in (("id", id), ("record", record), ("sha256", sha256), ("_place", place)):
+            object.__setattr__(self, name, value)
 
-    @cached_property
+    @property
     def path(self) -> Path | None:
         """The file, if the item has one."""
-        place: Path | Callable[[], Path | None] | None = vars(self)["_place"]
-        return place() if callable(place) else place
+        place: str | Callable[[Item], Path | None] = self._place  # type: ignore[attr-defined]
+        return Path(place) if isinstance(place, str) else place(self)
+
+    @property
+    def record_digest(self) -> str:
+        """The sha256 of the record's canonical JSON."""
+        return self.record.sha256 if isinstance(self.record, StoredRecord) else json_digest(self.record)
 
     def __reduce__(self) -> tuple[type[Item], tuple[object, ...]]:
         """Become a plain item where this is pickled to."""
@@ -178,7 +180,7 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
         """Return a PNG of up to 24 of the pictures; None for records without pictures."""
         if not self._has_pictures:
             return None
-        paths = map(self._path, self._folder.open().sample(MAX_PICTURES))
+        paths = (self._item(entry).path for entry in self._folder.open().sample(MAX_PICTURES))
         return draw_contact_sheet([path for path in paths if path is not None])
 
     @property
@@ -198,17 +200,19 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
         return table_preview([{"id": entry.id, **(entry.record or {})} for entry in entries])
 
     def _item(self, entry: Entry) -> Item:
-        """Make an item of an entry that was not rejected."""
+        """Make an item of an entry that was made."""
         record: Mapping[str, Any] = {} if entry.record is None else entry.record
-        return StoredItem(entry.id, record, entry.sha256 or "", partial(self._path, entry))
+        find = self._own_path if entry.size_bytes is not None else self._source_path
+        return StoredItem(entry.id, record, entry.sha256 or "", find)
 
-    def _path(self, entry: Entry) -> Path | None:
-        """Return where an item's file lies."""
-        if entry.size_bytes is not None:
-            return self._folder.file_path(entry.id)
-        if self._folder.source_folder is not None and entry.record is not None:
-            return self._folder.source_folder / str(entry.record["source"])
-        return None
+    def _own_path(self, item: Item) -> Path | None:
+        """Return where the file of an item lies that has one in this folder."""
+        return self._folder.file_path(item.id)
+
+    def _source_path(self, item: Item) -> Path | None:
+        """Return where the file lies that an item without one of its own is about."""
+        folder = self._folder.source_folder
+        return None if folder is None or not item.record else folder / str(item.record["source"])
 
     def _exists(self) -> bool:
         return self._folder.is_complete()

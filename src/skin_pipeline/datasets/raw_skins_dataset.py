@@ -8,7 +8,6 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -183,7 +182,7 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
         if problem is None:
             try:
                 sha256 = digests.sha256(file, name)
-                return StoredItem(item_id, {"source": name}, sha256, partial(Path, file.path))
+                return StoredItem(item_id, {"source": name}, sha256, str(file.path))
             except OSError as exc:
                 problem = f"cannot be read: {exc.strerror}"
         record = {"source": name, "problem": problem}
