@@ -14,6 +14,10 @@ For every package (``.bds``, ``.bdi``, ``.cskin``, ``.hskin`` or a zip) of the f
                 phones stretch keyboards) and position are searched at which it correlates best. SSIM of the
                 most similar one there, with the share of the preview that it covers. Where that correlates by
                 0.6 or less, the preview does not show a keyboard (a title card).
+    round trip  the package laid out on each sheet, cut up, written in each format, read and drawn again.
+                What the sheet loses (package against cut-out skin) and what the format loses (cut-out skin
+                against the one read back) are told apart; the whole way is both. Beside the similarity: how
+                far the edges of keys, as they are seen and as they are touched, lie from where they were.
 
 Prints a line a package, and all figures as one line of JSON at the end; saves a page of renderings beside the
 previews to --out.
@@ -37,10 +41,10 @@ from PIL import Image, ImageDraw
 
 from skin_pipeline.errors import SkinPipelineError
 from skin_pipeline.skins.export import write_baidu, write_hamster
-from skin_pipeline.skins.model import Keyboard, KeyboardKind, Skin
+from skin_pipeline.skins.model import Key, Keyboard, KeyboardKind, Rect, Skin
 from skin_pipeline.skins.packages import read_skin
-from skin_pipeline.skins.rendering import on_colour
-from skin_pipeline.skins.sheets.compose import compose_sheet, keyboard_of
+from skin_pipeline.skins.rendering import on_colour, render_keyboard
+from skin_pipeline.skins.sheets.compose import Sheet, compose_sheet, keyboard_of
 from skin_pipeline.skins.sheets.layout import SHIPPED as LAYOUTS
 from skin_pipeline.skins.sheets.layout import load_layout
 from skin_pipeline.skins.sheets.previews import SHOWS_A_KEYBOARD, Match, draw, find_in_preview, gray, ssim
@@ -52,6 +56,8 @@ WIDTH_PX = 720
 SHEET_PX = 1024
 FORMATS = {"bds": (write_baidu, ".bds"), "cskin": (write_hamster, ".cskin")}
 TILE_PX = 320
+SAME_PLACE_PX = 2.0
+"""Farthest that a key may lie from where it was, of 720 px: what a finger and an eye do not notice."""
 Result = TypeVar("Result")
 
 
@@ -75,8 +81,26 @@ class Report:
 
 
 @dataclass(frozen=True)
+class FormatTrip:
+    """A skin that was cut out of a sheet, written in a format, read and drawn again."""
+
+    format_ssim: float
+    """What the format keeps: the skin as it was written against the skin as it was read."""
+    whole_ssim: float
+    """What the whole way keeps: the package's own keyboard against the skin as it was read."""
+    key_px: float
+    """How far the edge of a key's picture lies from where it was, at most, at 720 px."""
+    touch_px: float
+    """The same of the places to touch."""
+    export_seconds: float
+
+
+@dataclass(frozen=True)
 class RoundTrip:
-    """A package on its way onto a sheet, cut up again, written, read and drawn."""
+    """A package on its way onto a sheet, cut up again, written, read and drawn.
+
+    Similarities are of the least alike of the sheet's keyboards.
+    """
 
     layout: str
     refused: str | None = None
@@ -85,11 +109,9 @@ class RoundTrip:
     slice_seconds: float = 0.0
     encode_seconds: float = 0.0
     """Of writing the sheet as PNG: what no composing can do without."""
-    ssim: Mapping[str, float] | None = None
-    """Of the least alike of its keyboards, by format."""
-    export_seconds: Mapping[str, float] | None = None
-    same_keys: Mapping[str, bool] | None = None
-    """Whether all keys came back to their places, by format."""
+    sheet_ssim: float = 0.0
+    """What the sheet keeps: the package's own keyboard against the one cut out of the sheet."""
+    formats: Mapping[str, FormatTrip] | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
@@ -193,52 +215,75 @@ def travel(skin: Skin, layout: str) -> RoundTrip:
         return RoundTrip(layout, refused=str(exc))
     encode_seconds = timed(lambda: cv2.imencode(".png", sheet.picture))[1]
     cut, slice_seconds = timed(lambda: slice_sheet(sheet.picture, sheet.record, name=skin.name))
-    likeness: dict[str, float] = {}
-    seconds: dict[str, float] = {}
-    same: dict[str, bool] = {}
-    for name, (write, suffix) in FORMATS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"skin{suffix}"
-            seconds[name] = timed(lambda write=write, path=path: write(cut, path))[1]
-            theme = read_skin(path).theme()
-        missing = [kind for kind in sheet.record.keyboards if not theme.has(kind)]
-        if missing:
-            return RoundTrip(layout, refused=f"{name}: {', '.join(missing)} did not come back")
-        pairs = [(keyboard_of(skin.theme(), kind), theme.keyboard(kind)) for kind in sheet.record.keyboards]
-        likeness[name] = min(
-            likeness_of(before, after, with_bar=layout == "whole_keyboard") for before, after in pairs
-        )
-        same[name] = all(same_places(before, after) for before, after in pairs)
-    return RoundTrip(layout, None, compose_seconds, slice_seconds, encode_seconds, likeness, seconds, same)
+    kinds = tuple(sheet.record.keyboards)
+    own = [keyboard_of(skin.theme(), kind) for kind in kinds]
+    sheet_ssim = min(
+        likeness_of(board, cut.theme().keyboard(kind), sheet.backdrop)
+        for board, kind in zip(own, kinds, strict=True)
+    )
+    try:
+        formats = {name: write_and_read(cut, name, own, sheet) for name in FORMATS}
+    except SkinPipelineError as exc:
+        return RoundTrip(layout, refused=f"what was written did not come back: {exc}")
+    return RoundTrip(layout, None, compose_seconds, slice_seconds, encode_seconds, sheet_ssim, formats)
 
 
-def likeness_of(before: Keyboard, after: Keyboard, *, with_bar: bool) -> float:
-    """Return the SSIM of two keyboards, drawn in the first one's proportions."""
-    before, after = replace(before, preedit=None), replace(after, preedit=None)
-    if not with_bar:
-        before, after = replace(before, bar=None), replace(after, bar=None)
-    expected = draw(before, WIDTH_PX)
-    return ssim(gray(expected), gray(draw(after, WIDTH_PX, expected.shape[0])))
-
-
-def same_places(before: Keyboard, after: Keyboard) -> bool:
-    """Tell whether every key that does something lies within a two-hundredth of the panel of where it was."""
-    places = [shares(board) for board in (before, after)]
-    return all(
-        any(max(abs(a - b) for a, b in zip(place, other, strict=True)) <= 0.005 for other in places[1])
-        for place in places[0]
+def write_and_read(skin: Skin, name: str, originals: Sequence[Keyboard], sheet: Sheet) -> FormatTrip:
+    """Write a skin in a format, read it, and compare its keyboards with it and with their originals."""
+    write, suffix = FORMATS[name]
+    kinds = tuple(sheet.record.keyboards)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"skin{suffix}"
+        seconds = timed(lambda: write(skin, path))[1]
+        theme = read_skin(path).theme()
+    written, read = ([each.keyboard(kind) for kind in kinds] for each in (skin.theme(), theme))
+    pairs = list(zip(written, read, strict=True))
+    return FormatTrip(
+        format_ssim=min(likeness_of(*pair, sheet.backdrop) for pair in pairs),
+        whole_ssim=min(likeness_of(*pair, sheet.backdrop) for pair in zip(originals, read, strict=True)),
+        key_px=max(farthest_px(*pair, of=lambda key: key.rect) for pair in pairs),
+        touch_px=max(farthest_px(*pair, of=lambda key: key.touch) for pair in pairs),
+        export_seconds=seconds,
     )
 
 
-def shares(board: Keyboard) -> list[tuple[float, ...]]:
-    """Return the places of keys as shares of the panel."""
-    width, height = board.size
-    rects = [key.rect.intersection(board.panel) for key in board.keys if key.function]
-    return [
-        (rect.x / width, rect.y / height, rect.width / width, rect.height / height)
-        for rect in rects
-        if not rect.is_empty
-    ]
+def likeness_of(before: Keyboard, after: Keyboard, backdrop: tuple[int, int, int]) -> float:
+    """Return the SSIM of two keyboards with their bars, drawn at one width, lower edge on lower edge.
+
+    They are drawn on the sheet's backdrop: sheets have no alpha, so that is what transparent parts become.
+
+    Nothing is pulled, so a keyboard of other proportions is unlike. What the second has above the first one's
+    upper edge (a format's own strips) is not compared.
+    """
+    expected, drawn = (
+        gray(on_colour(render_keyboard(replace(board, preedit=None), WIDTH_PX), backdrop))
+        for board in (before, after)
+    )
+    height = expected.shape[0]
+    framed = np.zeros_like(expected)
+    shown = drawn[-height:]
+    framed[height - shown.shape[0] :] = shown
+    return ssim(expected, framed)
+
+
+def farthest_px(before: Keyboard, after: Keyboard, *, of: Callable[[Key], Rect]) -> float:
+    """Return how far the edges of a keyboard's keys lie from the nearest key's of another, at most.
+
+    Keys that do something count, as far as they lie on the panel; distances are pixels of the drawn keyboard,
+    counted from its lower left corner.
+    """
+    places = [edges_px(of(key), before) for key in before.keys if key.function]
+    found = np.array([edges_px(of(key), after) for key in after.keys])
+    seen = [place for place in places if place[2] - place[0] > 0 and place[3] - place[1] > 0]
+    return max((float(np.abs(found - place).max(axis=1).min()) for place in seen), default=0.0)
+
+
+def edges_px(rect: Rect, board: Keyboard) -> tuple[float, float, float, float]:
+    """Return a rectangle's edges, cut off at the panel's (or the bar's), from the lower left corner."""
+    scale, bottom = WIDTH_PX / board.size[0], board.size[1]
+    inside = rect.intersection(replace(board, preedit=None).bounds_when(composing=True))
+    top, low = inside.y - bottom, inside.bottom - bottom
+    return inside.x * scale, top * scale, inside.right * scale, low * scale
 
 
 def round_trips(reports: Sequence[Report], layout: str) -> dict[str, object]:
@@ -249,13 +294,15 @@ def round_trips(reports: Sequence[Report], layout: str) -> dict[str, object]:
         return {"composed": 0, "refused": [trip.refused for trip in trips]}
     formats = {}
     for name in FORMATS:
-        values = sorted((trip.ssim or {})[name] for trip in done)
+        passed = [(trip.formats or {})[name] for trip in done]
         formats[name] = {
-            "at_least_0.95": sum(value >= 0.95 for value in values),
-            "median_ssim": round(statistics.median(values), 3),
-            "least_ssim": round(values[0], 3),
-            "same_keys": sum((trip.same_keys or {})[name] for trip in done),
-            "export_median_ms": milliseconds((trip.export_seconds or {})[name] for trip in done),
+            "format": similarities(trip.format_ssim for trip in passed),
+            "whole_way": similarities(trip.whole_ssim for trip in passed),
+            "same_keys": sum(trip.key_px <= SAME_PLACE_PX for trip in passed),
+            "farthest_key_px": round(max(trip.key_px for trip in passed), 2),
+            "same_touch": sum(trip.touch_px <= SAME_PLACE_PX for trip in passed),
+            "farthest_touch_px": round(max(trip.touch_px for trip in passed), 2),
+            "export_median_ms": milliseconds(trip.export_seconds for trip in passed),
         }
     return {
         "composed": len(done),
@@ -263,7 +310,18 @@ def round_trips(reports: Sequence[Report], layout: str) -> dict[str, object]:
         "compose_median_ms": milliseconds(trip.compose_seconds for trip in done),
         "slice_median_ms": milliseconds(trip.slice_seconds for trip in done),
         "encode_floor_ms": milliseconds(trip.encode_seconds for trip in done),
+        "sheet": similarities(trip.sheet_ssim for trip in done),
         **formats,
+    }
+
+
+def similarities(values: Iterable[float]) -> dict[str, float]:
+    """Return how many of the similarities are high, their median and the least."""
+    ordered = sorted(values)
+    return {
+        "at_least_0.95": sum(value >= 0.95 for value in ordered),
+        "median": round(statistics.median(ordered), 3),
+        "least": round(ordered[0], 3),
     }
 
 

@@ -1,6 +1,7 @@
 """From drawn packages to sheets, and from sheets to packages again."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ from kedro.runner import SequentialRunner
 
 from skin_pipeline.datasets import ItemsDataset, PageDataset, RawSkinsDataset
 from skin_pipeline.errors import ConfigurationError
-from skin_pipeline.items import Item, Items, Output, Plan, Task, json_digest
+from skin_pipeline.items import Folder, Item, Items, Output, Plan, Task, json_digest
 from skin_pipeline.pipelines.demo_packages.nodes import DemoPackagesParameters, draw_demo_packages
 from skin_pipeline.pipelines.export_skins import create_pipeline as create_export
 from skin_pipeline.pipelines.import_packages import create_pipeline as create_import
 from skin_pipeline.skins.export.stages import ExportParameters
 from skin_pipeline.skins.packages import read_skin
 from skin_pipeline.skins.sheets.compose import SheetRecord
+from skin_pipeline.skins.sheets.keyboards import standard_keyboards
 from skin_pipeline.skins.sheets.stages import SheetParameters
 from skin_pipeline.skins.validators import validate_package
 
@@ -27,6 +29,7 @@ PACKAGES = {
     "fcitx_packages": ".zip",
 }
 SIZE_PX = 256
+WEIGHTS = "ab" * 32
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +69,17 @@ def test_every_package_becomes_a_sheet_or_is_left_out_with_the_reason(folder):
 # --- generated sheets -----------------------------------------------------------------------------------
 
 
-def generated(folder: Path, conditioning: list[str]) -> ItemsDataset:
+def generated(folder: Path, conditioning: list[str], **record) -> ItemsDataset:
     """Return pictures as the inference pipeline leaves them; here they are real sheets."""
+    more = record
     sheets = raw_skins(folder).load()
 
     def paint(tasks):
         record = {
             "prompt": "a <skin>",
-            "weights_digest": "ab" * 32,
+            "weights_digest": WEIGHTS,
             "settings": {"size_px": [SIZE_PX, SIZE_PX]},
+            **more,
         }
         return [
             Output({**record, "conditioning": task.id.rpartition("/")[0]}, task.inputs["sheet"].load_image())
@@ -84,16 +89,25 @@ def generated(folder: Path, conditioning: list[str]) -> ItemsDataset:
     first = next(iter(sheets.values()))
     tasks = [Task(f"{skin}/1", {"sheet": sheets.get(skin, first)}) for skin in conditioning]
     dataset = ItemsDataset(filepath=str(folder / "generated"), suffix=".png")
-    dataset.save(Plan.from_tasks("paint", tasks=tasks, make_worker=lambda: paint))
+    dataset.save(Plan.from_tasks("paint", tasks=tasks, make_worker=lambda: paint, parameters=more))
     return dataset
 
 
-def export(folder: Path, target: Path, conditioning: list[str], **parameters) -> DataCatalog:
+def export(
+    folder: Path,
+    target: Path,
+    conditioning: list[str],
+    *,
+    run: str | None = "run_1",
+    record: dict | None = None,
+    **parameters,
+) -> DataCatalog:
     resized = {"matrix": [[1, 0, 0], [0, 1, 0]], "size_px": [SIZE_PX, SIZE_PX]}
     records = ItemsDataset(filepath=str(folder / "sheet_records"))
     catalog = DataCatalog(
         {
-            "generated_skins": generated(folder, conditioning),
+            "generated_skins": generated(folder, conditioning, **(record or {})),
+            "controlnet_weights": MemoryDataset(Folder(folder, WEIGHTS, {}, source_run=run)),
             "sheet_records": records,
             "resized_skins": MemoryDataset(
                 Items(Item(skin, resized, json_digest(resized)) for skin in records.load())
@@ -122,8 +136,28 @@ def test_a_picture_becomes_valid_packages_that_say_where_they_came_from(exported
         assert list(items) == ["sheets/demo/skin_0000/1"]
         [item] = items.values()
         assert validate_package(item.path) == []
-        assert item.record["provenance"]["weights_sha256"] == "ab" * 32
-        assert item.record["provenance"]["item"] == "sheets/demo/skin_0000/1"
+        made_by = item.record["provenance"]
+        assert (made_by["run_id"], made_by["weights_sha256"]) == ("run_1", WEIGHTS)
+        assert made_by["item"] == "sheets/demo/skin_0000/1"
+
+
+def test_the_run_is_named_in_the_packages_and_on_the_pages(exported):
+    [package] = exported["baidu_packages"].load().values()
+    with zipfile.ZipFile(package.path) as archive:
+        assert "run run_1," in archive.read("Info.txt").decode("utf-8-sig")
+        assert json.loads(archive.read("provenance.json"))["run_id"] == "run_1"
+    [trial] = exported["trial_pages"].load().values()
+    assert "run run_1," in trial.path.read_text(encoding="utf-8")
+    assert "run run_1," in exported["skins_page"].load()
+
+
+def test_the_run_is_not_guessed_for_pictures_of_other_weights(folder, tmp_path):
+    catalog = export(folder, tmp_path, ["sheets/demo/skin_0000"], record={"weights_digest": "cd" * 32})
+    [item] = catalog["trime_packages"].load().values()
+    assert (item.record["provenance"]["run_id"], item.record["provenance"]["weights_sha256"]) == (
+        "",
+        "cd" * 32,
+    )
 
 
 @pytest.mark.parametrize("name", ["baidu_packages", "hamster_packages"])
@@ -147,6 +181,20 @@ def test_a_layout_makes_up_for_an_unknown_one(folder, tmp_path):
     assert list(catalog["baidu_packages"].load()) == ["mine/1"]
 
 
+def test_a_picture_on_shared_outlines_is_cut_up_by_their_layout(folder, tmp_path):
+    outlines = {"outlines_of": "layout:key_elements"}
+    catalog = export(folder, tmp_path, ["mine"], record=outlines)
+    [item] = catalog["baidu_packages"].load().values()
+    standard = standard_keyboards()["pinyin_26"]
+    keys = {key.text: key.rect for key in read_skin(item.path).theme().keyboards[0].keys if key.text}
+    assert keys["q"].width / keys["p"].x == pytest.approx(
+        standard.keys["q"].rect[2] / standard.keys["p"].rect[0], rel=0.02
+    )
+    catalog = export(folder, tmp_path, ["sheets/demo/skin_0000"], record={"outlines_of": "picture:lines.png"})
+    reason = catalog["baidu_packages"].load().rejected["sheets/demo/skin_0000/1"]
+    assert "Where the keys of 'picture:lines.png' lie is not known" in reason
+
+
 def test_the_page_links_what_there_is(exported):
     page = exported["skins_page"].load()
     assert "a &lt;skin&gt;" in page
@@ -158,7 +206,7 @@ def test_the_page_links_what_there_is(exported):
 def test_nothing_is_exported_again(folder, exported, tmp_path_factory):
     target = Path(exported["baidu_packages"]._filepath).parent
     before = {path: path.stat().st_mtime_ns for path in target.rglob("*.bds")}
-    export(folder, target, ["sheets/demo/skin_0000", "mine"])
+    export(folder, target, ["sheets/demo/skin_0000", "mine"], run="run_2")
     assert {path: path.stat().st_mtime_ns for path in target.rglob("*.bds")} == before
 
 

@@ -81,6 +81,32 @@ def test_what_is_seen_may_be_smaller_than_what_is_touched(board):
     assert (q.rect, q.touch) == (Rect(65, 0, 65, 150), Rect(0, 0, 130, 150))
 
 
+ONE_KEY = """
+keyboardHeight: 100
+keyboardStyle: {backgroundStyle: cap}
+keyboardLayout: [{HStack: {subviews: [{Cell: key}, {Cell: gap}]}}]
+key: {action: {character: q}, backgroundStyle: cap, foregroundStyle: dot}
+gap: {size: {width: 190}}
+cap: {buttonStyleType: geometry, insets: {left: 10, top: 20}, normalColor: "#ff0000"}
+dot: {buttonStyleType: geometry, insets: {left: 100}, center: {x: 0.5, y: 0.75}, normalColor: "#00ff00"}
+"""
+
+
+def test_a_key_without_bounds_is_seen_within_the_margins_of_its_cap(read):
+    (key,) = read(hamster_files(Skin__light__keys_dot_yaml=ONE_KEY)).themes[0].keyboards[0].keys
+    assert (key.touch, key.rect) == (Rect(0, 0, 200, 100), Rect(10, 20, 190, 80))
+    assert key.background.insets == Insets()
+    (dot,) = key.foregrounds
+    assert key.rect.inset(dot.insets).moved(*dot.offset) == Rect(50, 25, 100, 100)
+
+
+def test_a_colour_that_is_all_transparent_is_nothing(read):
+    text = ONE_KEY.replace("#ff0000", "#ff000000")
+    (key,) = read(hamster_files(Skin__light__keys_dot_yaml=text)).themes[0].keyboards[0].keys
+    assert key.background.appearance.is_empty
+    assert key.rect == Rect(10, 20, 190, 80)
+
+
 def test_actions_and_variants(board):
     q = keys(board)["q"]
     assert q.actions == {Gesture.TAP: Action(Function.LETTER, "q"), Gesture.UP: Action(Function.TEXT, "1")}

@@ -8,13 +8,14 @@ ratio that all but a small share of them reach.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from skin_pipeline.colours import Rgb, relative_luminances, to_lab
+from skin_pipeline.colours import Rgb, contrast_ratio, relative_luminances, to_lab
 from skin_pipeline.errors import InputError
 from skin_pipeline.skins.model import RgbaPixels
 
@@ -87,6 +88,30 @@ def legible_colour(
         best = int(np.flatnonzero(ratios >= min_ratio)[0])
     red, green, blue = (int(channel) for channel in candidates[best])
     return LegibleColour((red, green, blue), float(ratios[best]))
+
+
+def legible_veil(grounds: Iterable[tuple[Rgb, Rgb]], alpha: int, preferred: Rgb) -> tuple[Rgb, int]:
+    """Choose what a plain ground is overlaid with when it is pressed, so that text on it can still be read.
+
+    A veil of the text's own colour brings the ground nearer to the text.
+
+    Args:
+        grounds: Pairs of a ground's colour and its text's, which is drawn over the veil.
+        alpha: The veil's opacity, 0-255; as a last resort it is halved until every text can be read.
+        preferred: The veil's colour wanted; else black or white is taken.
+
+    Returns:
+        Colour and opacity; the opacity is 0 if a text cannot be read even without a veil.
+    """
+    pairs = [(np.asarray(ground, np.float64), text) for ground, text in grounds]
+    while alpha:
+        share = alpha / _WHITE
+        for veil in (preferred, (0, 0, 0), (_WHITE,) * 3):
+            veiled = [(ground + share * (np.asarray(veil) - ground), text) for ground, text in pairs]
+            if all(contrast_ratio(np.rint(ground), text) >= MIN_CONTRAST for ground, text in veiled):
+                return veil, alpha
+        alpha //= 2
+    return preferred, 0
 
 
 def _candidates(preferred: Rgb | None) -> npt.NDArray[np.uint8]:

@@ -51,6 +51,8 @@ _DEFAULT_FONT_SIZE = 17.0
 _MAX_HEIGHT_PT = 1000.0
 _MAX_CELLS = 512
 _MAX_STACKS = 16
+_NEAR_PT = 1e-7
+"""What sums of lengths may be off by."""
 _BLACK: Rgba = (0, 0, 0, 255)
 _THEMES: tuple[ThemeName, ...] = ("light", "dark")
 _ORIENTATIONS: tuple[Orientation, ...] = ("portrait", "landscape")
@@ -346,7 +348,9 @@ class _KeyboardFile:
             if self._num_cells > _MAX_CELLS or not node or place.is_empty:
                 continue
             if cell_type == "button":
-                yield self._key(name, node, place)
+                key = self._key(name, node, place)
+                if key.actions or any(not layer.appearance.is_empty for layer in key.layers):
+                    yield key
             elif cell_type in (*_LISTS, *_ROW_LISTS):
                 lists.append(self._list(node, place, "row" if cell_type in _ROW_LISTS else "column"))
             else:
@@ -399,8 +403,10 @@ class _KeyboardFile:
 
     def _key(self, name: str, node: _Node, touch: Rect) -> Key:
         self._report_unknown(name, node, _KEY_KEYS)
-        rect = _bounded(_mapping(node.get("bounds")), touch)
-        background = self._layers(name, node.get("backgroundStyle"), rect)
+        area = _bounded(_mapping(node.get("bounds")), touch)
+        caps = self._style_names(name, node.get("backgroundStyle"))
+        rect = area if "bounds" in node else self._capped(caps, area)
+        background = self._layers(caps, area, rect)
         actions = _actions(node)
         upper = {
             **actions,
@@ -416,7 +422,8 @@ class _KeyboardFile:
             ("uppercasedStateForegroundStyle", Condition.SHIFTED),
         ):
             if node.get(key):
-                variants[condition] = Variant(foregrounds=self._layers(name, node[key], rect), actions=upper)
+                foregrounds = self._layers(self._style_names(name, node[key]), area, rect)
+                variants[condition] = Variant(foregrounds=foregrounds, actions=upper)
         if "preeditStateAction" in node:
             composing = {**actions, Gesture.TAP: _action(node["preeditStateAction"])}
             variants[Condition.COMPOSING] = Variant(actions=composing)
@@ -425,31 +432,33 @@ class _KeyboardFile:
             rect=rect,
             touch=touch,
             background=background[0] if background else Layer(NOTHING),
-            foregrounds=self._layers(name, node.get("foregroundStyle"), rect),
+            foregrounds=self._layers(self._style_names(name, node.get("foregroundStyle")), area, rect),
             actions=actions,
             variants=variants,
         )
 
-    def _layers(self, owner: str, value: object, rect: Rect) -> tuple[Layer, ...]:
+    def _capped(self, caps: Sequence[str], area: Rect) -> Rect:
+        """Return where a key without bounds is seen: within the margins of its cap, as most skins have it."""
+        place, shift = _placed_in(area, _mapping(self._root.get(caps[0]) if caps else None))
+        return area if place.is_empty else place.moved(*shift)
+
+    def _style_names(self, owner: str, value: object) -> list[str]:
         """Read a style name, a list of them, or conditional styles (of which the first is taken)."""
         names = [value] if isinstance(value, str) else list(_sequence(value))
         if names and isinstance(names[0], dict):
             self._note(owner, "styles that depend on a condition are not supported", "the first is taken")
             first = names[0].get("styleName")
             names = [first] if isinstance(first, str) else list(_sequence(first))
+        return [name for name in names[:MAX_LAYERS] if isinstance(name, str)]
+
+    def _layers(self, names: Sequence[str], area: Rect, rect: Rect) -> tuple[Layer, ...]:
+        """Read styles that are laid out in the visible area of a key, as layers of the key's rectangle."""
         layers = []
-        for name in names[:MAX_LAYERS]:
-            if not isinstance(name, str):
-                continue
-            node = self._style(name)
-            centre = _mapping(node.get("center"))
-            dx = ((_number(centre.get("x")) if "x" in centre else 0.5) or 0.0) - 0.5
-            dy = ((_number(centre.get("y")) if "y" in centre else 0.5) or 0.0) - 0.5
+        for name in names:
             appearance = self._appearance(name)
             if not appearance.is_empty:
-                layers.append(
-                    Layer(appearance, (dx * rect.width, dy * rect.height), _insets(node.get("insets")))
-                )
+                place, shift = _placed_in(area, self._style(name))
+                layers.append(Layer(appearance, shift, _margins(rect, place)))
         return tuple(layers)
 
     def _list(self, node: _Node, rect: Rect, direction: Literal["row", "column"]) -> KeyList:
@@ -457,8 +466,6 @@ class _KeyboardFile:
         source = self._root.get(_text(node, "dataSource"))
         entries = [_entry(item) for item in _sequence(source)][:64]
         style = self._style(_text(node, "cellStyle"), optional=True)
-        text = self._style(_text(style, "foregroundStyle"), optional=True)
-        colour = self._colour(text.get("normalColor")) or _BLACK
         count = max(1.0, _number(node.get("maxColumns" if direction == "row" else "maximumRow")) or 4.0)
         cell = (rect.width / count, rect.height) if direction == "row" else (rect.width, rect.height / count)
         background, cell_background = _text(node, "backgroundStyle"), _text(style, "backgroundStyle")
@@ -468,12 +475,19 @@ class _KeyboardFile:
             cell_size=cell,
             background=self._appearance(background) if background else NOTHING,
             cell=self._appearance(cell_background) if cell_background else NOTHING,
-            text=TextStyle(
-                _font_size(text.get("fontSize")), colour, self._colour(text.get("highlightColor")) or colour
-            ),
+            text=self._list_text(_text(style, "foregroundStyle")),
             entries=tuple(label for label, _ in entries),
             values=tuple(value for _, value in entries),
         )
+
+    def _list_text(self, name: str) -> TextStyle | None:
+        """Return how the entries of a list are written; None if no style says it, so that none are."""
+        node = self._style(name, optional=True)
+        if not node:
+            return None
+        colour = self._colour(node.get("normalColor")) or _BLACK
+        pressed = self._colour(node.get("highlightColor")) or colour
+        return TextStyle(_font_size(node.get("fontSize")), colour, pressed)
 
     # --- styles ---
 
@@ -525,6 +539,8 @@ class _KeyboardFile:
             return None
         border = self._colour(node.get(f"{state}BorderColor"), name)
         width = max(0.0, _number(node.get("borderSize")) or 0.0)
+        if colour[3] == 0 and not (border and width):
+            return None
         radius = max(0.0, _number(node.get("cornerRadius")) or 0.0)
         return Fill(colour, radius, border if width else None, width if border else 0)
 
@@ -653,6 +669,25 @@ def _bounded(bounds: _Node, touch: Rect) -> Rect:
     return Rect(
         touch.x + across * (touch.width - width), touch.y + down * (touch.height - height), width, height
     )
+
+
+def _placed_in(area: Rect, style: _Node) -> tuple[Rect, tuple[float, float]]:
+    """Return where a style lies within its margins in the visible area of its key, and its shift from there.
+
+    A style's ``center`` is a point of the area, in shares of it, on which its place is centred.
+    """
+    place = area.inset(_insets(style.get("insets")))
+    centre = _mapping(style.get("center"))
+    x, y = _number(centre.get("x")), _number(centre.get("y"))
+    dx = 0.0 if x is None else area.x + area.width * x - place.centre[0]
+    dy = 0.0 if y is None else area.y + area.height * y - place.centre[1]
+    return place, (dx, dy)
+
+
+def _margins(rect: Rect, place: Rect) -> Insets:
+    """Return the insets of a place in a rectangle, negative where it reaches out."""
+    sides = (place.x - rect.x, place.y - rect.y, rect.right - place.right, rect.bottom - place.bottom)
+    return Insets(*(0.0 if abs(side) < _NEAR_PT else side for side in sides))
 
 
 def _stretched(tile: Tile, insets: Insets, node: _Node) -> Tile:

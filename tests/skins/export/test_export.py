@@ -10,17 +10,19 @@ import pytest
 from skin_pipeline.errors import InputError, StorageError
 from skin_pipeline.skins.export import (
     Provenance,
+    in_short,
     write_baidu,
     write_fcitx5,
     write_hamster,
     write_trime,
 )
-from skin_pipeline.skins.export.packages import encode_png, safe_name
+from skin_pipeline.skins.export.packages import Losses, encode_png, safe_name
 from skin_pipeline.skins.model import (
     NOTHING,
     Action,
     Appearance,
     Atlas,
+    Condition,
     Fill,
     Function,
     Gesture,
@@ -32,6 +34,7 @@ from skin_pipeline.skins.model import (
     Skin,
     Theme,
     Tile,
+    Variant,
 )
 from skin_pipeline.skins.packages import read_skin
 from skin_pipeline.skins.pictures import decode_picture
@@ -216,6 +219,70 @@ def test_every_look_of_a_key_survives(suffix, change, tmp_path):
     assert_same(board, other, 360, pressed=True, within=within)
 
 
+@pytest.mark.parametrize(
+    "cap",
+    {
+        "over all of the key": Layer(Appearance(Fill((9, 90, 20, 255)), Fill((90, 9, 20, 255)))),
+        "none": Layer(NOTHING),
+        "of its own size": Layer(lettering("o").appearance),
+        "only when pressed": Layer(Appearance(None, Fill((90, 9, 20, 255)))),
+        "of two kinds": Layer(Appearance(Fill((9, 90, 20, 255)), lettering("o").appearance.normal)),
+    }.items(),
+    ids=lambda cap: cap[0],
+)
+@pytest.mark.parametrize(
+    "rect",
+    [Rect(149, 3, 26, 44), Rect(146, 1, 30, 48), Rect(150, 5, 20, 40), Rect(144, -2, 38, 60)],
+    ids=["nowhere by name", "at an edge", "small", "larger than what is touched"],
+)
+def test_a_key_of_a_cskin_keeps_what_is_seen_and_what_is_touched(cap, rect, tmp_path):
+    touch = Rect(146, 1, 34, 53)
+    upper = Variant(foregrounds=(lettering("Q"),))
+    skin = changed_key(
+        complete_skin(),
+        "KEY5",
+        rect=rect,
+        touch=touch,
+        background=cap[1],
+        variants={Condition.SHIFTED: upper},
+    )
+    export = write_hamster(skin, tmp_path / "skin.cskin")
+    assert [str(violation) for violation in validate_package(export.path)] == []
+    board, other = next(boards(skin, read_skin(export.path)))
+    key = next(key for key in other.keys if key.id == "key_KEY5")
+    unit = other.size[0] / board.size[0]
+    assert astuple(key.rect) == pytest.approx([side * unit for side in astuple(rect)])
+    assert astuple(key.touch) == pytest.approx([side * unit for side in astuple(touch)])
+    assert_same(board, other, 360)
+    assert_same(board, other, 360, pressed=True)
+    shifted = [render_keyboard(each, 360, conditions=[Condition.SHIFTED]) for each in (board, other)]
+    assert np.array_equal(*shifted)
+
+
+def test_a_key_over_the_edge_of_its_panel_is_cut_there(tmp_path):
+    skin = complete_skin()
+    board = skin.themes[0].keyboards[0]
+    lowest = board.keys[-1]
+    over = replace(lowest, rect=replace(lowest.rect, height=90), touch=replace(lowest.touch, height=90))
+    beyond = replace(lowest, id="beyond", rect=lowest.rect.moved(0, 200), touch=lowest.touch.moved(0, 200))
+    skin = replace(skin, themes=(Theme("default", (replace(board, keys=(*board.keys[:-1], over, beyond)),)),))
+    export = write_baidu(skin, tmp_path / "skin.bds")
+    assert validate_package(export.path) == []
+    assert [loss.place for loss in export.losses] == ["portrait py_26, beyond"]
+    board, other = next(boards(skin, read_skin(export.path)))
+    assert_same(board, other, 360)
+    assert_same(replace(board, keys=board.keys[:-1]), other, 360, pressed=True)
+
+
+def test_a_list_that_writes_nothing_stays_mute(tmp_path):
+    skin = complete_skin()
+    board = skin.themes[0].keyboards[1]
+    board = replace(board, lists=(replace(board.lists[0], text=None),))
+    skin = replace(skin, themes=(Theme("default", (board,)),))
+    read = read_skin(write_hamster(skin, tmp_path / "skin.cskin").path)
+    assert read.themes[0].keyboards[0].lists[0].text is None
+
+
 def test_a_decoration_under_keys_is_drawn_into_the_panel(tmp_path):
     skin = complete_skin()
     board = skin.themes[0].keyboards[0]
@@ -256,9 +323,24 @@ def test_what_a_format_cannot_say_is_listed(tmp_path):
     actions = {Gesture.TAP: Action(Function.OTHER, "dance"), Gesture.LEFT: Action(Function.COPY)}
     skin = changed_key(complete_skin(), "KEY5", actions=actions)
     losses = [str(loss) for loss in write_baidu(skin, tmp_path / "skin.bds").losses]
-    assert losses == ["portrait py_26, KEY5: tap: other 'dance' (nothing happens)"]
+    assert losses == ["portrait py_26, KEY5: what a tap does, other 'dance' (nothing happens)"]
     lost = {loss.what for loss in write_hamster(skin, tmp_path / "skin.cskin").losses}
-    assert {"left: copy ''", "bubbles over keys", "pictures for dark and for light surroundings"} <= lost
+    assert {
+        "what a swipe to the left does",
+        "bubbles over keys",
+        "pictures for dark and for light surroundings",
+    } <= lost
+
+
+def test_losses_of_a_kind_are_one_line_in_short():
+    losses = Losses()
+    for board in ("py_26", "py_9", "en_26", "num"):
+        losses.add_gesture(f"{board}, KEY1", Gesture.LEFT, Action(Function.COPY))
+    losses.add("py_26", "bubbles over keys", "none are shown")
+    assert in_short(losses.all()) == (
+        "what a swipe to the left does: nothing happens (4 times: py_26, py_9, en_26 and 1 more)",
+        "bubbles over keys: none are shown (once: py_26)",
+    )
 
 
 def test_a_skin_without_keyboards_is_refused(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from skin_pipeline.errors import InputError
-from skin_pipeline.skins.model import NOTHING, KeyboardKind, Lettering, Theme, Tile
+from skin_pipeline.skins.model import NOTHING, Function, KeyboardKind, Layer, Lettering, Theme, Tile
 from skin_pipeline.skins.rendering import on_colour, render_key, render_keyboard
 from skin_pipeline.skins.sheets.compose import SheetRecord, compose_sheet
 from skin_pipeline.skins.sheets.conditioning import draw_outlines, lay_out, places_of_keys
@@ -100,6 +100,39 @@ def test_a_missing_element_shows_the_panel_or_leaves_the_skin_out(theme):
     )
     with pytest.raises(InputError, match=r"'bar'.*no bar"):
         compose_sheet(bare, strict, 512)
+
+
+def unseen(theme, *functions):
+    """Return a theme whose keys of some functions show nothing, as over a picture of a whole keyboard."""
+    boards = (
+        replace(
+            board,
+            keys=tuple(
+                replace(key, background=Layer(NOTHING), foregrounds=()) if key.function in functions else key
+                for key in board.keys
+            ),
+        )
+        for board in theme.keyboards
+    )
+    return Theme("default", tuple(boards))
+
+
+def test_a_key_that_shows_nothing_is_stood_in_for_by_the_next(theme):
+    without = unseen(theme, Function.NUMBERS)
+    cells = compose_sheet(without, load_layout("four_parts"), 512).record.cells
+    assert (cells["numbers"].key, cells["numbers"].is_missing) == ("symbol", False)
+    assert cells["numbers_pressed"].key == "symbol"
+
+
+def test_a_skin_of_unseen_keys_gets_its_panel_or_is_refused_with_the_reason(theme):
+    layout = load_layout("four_parts")
+    without = unseen(theme, *Function)
+    sheet = compose_sheet(without, layout, 512, name="four_parts")
+    assert sheet.record.cells["numbers"].is_missing
+    assert slice_sheet(sheet.picture, sheet.record, name="again").theme().keyboards
+    strict = layout.cells["numbers"].model_copy(update={"otherwise": "reject"})
+    with pytest.raises(InputError, match=r"no picture for the key of any of the keys numbers, .* 'numbers'"):
+        compose_sheet(without, layout.model_copy(update={"cells": {"numbers": strict}}), 512)
 
 
 def test_a_skin_that_shows_nothing_is_refused(theme):

@@ -16,7 +16,8 @@ PRODUCTS = {
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline from generated pictures to installable skins and the page that shows them."""
-    inputs = {name: name for name in ("generated_skins", "sheet_records", "resized_skins")}
+    sources = ("generated_skins", "sheet_records", "resized_skins", "controlnet_weights")
+    inputs = {name: name for name in sources}
     exports = [
         Node(
             function,

@@ -25,6 +25,7 @@ from skin_pipeline.skins.export.packages import (
     safe_name,
     write_zip,
 )
+from skin_pipeline.skins.export.panels import within_panel
 from skin_pipeline.skins.export.pictures import picture_of
 from skin_pipeline.skins.export.previews import preview_of
 from skin_pipeline.skins.model import (
@@ -173,6 +174,7 @@ class _Orientation:
     def __init__(
         self, keyboards: list[Keyboard], unit: float, upright_width: float, sheets: Sheets, losses: Losses
     ) -> None:
+        keyboards = [within_panel(keyboard, losses) for keyboard in keyboards]
         self._keyboards = keyboards
         self._orientation = keyboards[0].orientation
         self.main = _main(keyboards)
@@ -353,9 +355,7 @@ class _Orientation:
         for gesture, action in actions.items():
             code = _code(action)
             if code is None or (action.function is Function.KEYBOARD and action.text not in self._written):
-                self._losses.add(
-                    owner.name, f"{gesture}: {action.function} {action.text!r}", "nothing happens"
-                )
+                self._losses.add_gesture(owner.name, gesture, action)
             else:
                 values[_KEYS[gesture]] = code
         return values

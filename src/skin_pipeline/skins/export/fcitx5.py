@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 from skin_pipeline.colours import Rgb
+from skin_pipeline.skins.contrast import legible_veil
 from skin_pipeline.skins.export.packages import Export, Losses, Provenance, encode_png, safe_name, write_zip
 from skin_pipeline.skins.export.palette import Palette, palette_of
 from skin_pipeline.skins.export.previews import main_keyboard
@@ -22,6 +23,7 @@ _BUILT_IN_NAMES = frozenset(
     "TransparentDark TransparentLight MonetLight MonetDark".casefold().split()
 )
 _OPAQUE = 255
+_PRESSED_ALPHA = 0x33
 
 
 def write_fcitx5(
@@ -92,6 +94,8 @@ def _theme_name(skin: Skin) -> str:
 def _colours(palette: Palette) -> dict[str, int]:
     """Return the colours that the app wants, by its names."""
     letter, function, enter, bar = palette.letter, palette.function, palette.enter, palette.bar
+    keys = [(key.colour, key.text.colour) for key in (letter, function, enter)]
+    pressed = legible_veil(keys, _PRESSED_ALPHA, letter.text.colour)
     return {
         "backgroundColor": _argb(palette.panel.colour),
         "barColor": _argb(bar.colour, 0),
@@ -105,7 +109,7 @@ def _colours(palette: Palette) -> dict[str, int]:
         "altKeyTextColor": _argb(function.text.colour),
         "accentKeyBackgroundColor": _argb(enter.colour),
         "accentKeyTextColor": _argb(enter.text.colour),
-        "keyPressHighlightColor": _argb(letter.text.colour, 0x33),
+        "keyPressHighlightColor": _argb(*pressed),
         "keyShadowColor": _argb(_darker(palette.panel.colour)),
         "popupBackgroundColor": _argb(letter.colour),
         "popupTextColor": _argb(letter.text.colour),

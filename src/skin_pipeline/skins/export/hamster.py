@@ -59,6 +59,7 @@ from skin_pipeline.skins.model import (
     Skin,
     TextStyle,
     Theme,
+    ThemeName,
     Tile,
     Variant,
 )
@@ -143,9 +144,11 @@ def write_hamster(
     themes = _light_and_dark(skin, losses)
     files: dict[str, bytes] = {}
     names: dict[str, dict[Orientation, str]] = {}
+    written: dict[ThemeName, dict[str, bytes]] = {}
     for folder, theme in themes.items():
-        written, names = _theme_files(theme, losses)
-        files |= {f"{root}/{folder}/{name}": content for name, content in written.items()}
+        if theme.name not in written:
+            written[theme.name], names = _theme_files(theme, losses)
+        files |= {f"{root}/{folder}/{name}": content for name, content in written[theme.name].items()}
     if "pinyin" not in names:
         raise InputError(
             f"Skin '{skin.name}' has no pinyin keyboard; a .cskin needs one. Write it as .bds, or add one."
@@ -375,7 +378,10 @@ class _KeyboardWriter:
         return replace(under, bar=plain)
 
     def _picture(self, area: Rect, keyboard: Keyboard) -> RgbaPixels:
-        """Draw what lies behind an area."""
+        """Return what lies behind an area: its one picture as it is, or else all that is there, drawn."""
+        alone = _only_picture(area, keyboard)
+        if alone is not None:
+            return alone
         bounds = keyboard.bounds.union(area)
         whole = replace(keyboard, preedit=CandidateBar(bounds)) if bounds != keyboard.bounds else keyboard
         drawn = render_keyboard(whole, max(1, round(bounds.width / self._unit)))
@@ -534,14 +540,19 @@ class _KeyboardWriter:
         return self._layout(self._place_cells(self._panel), self._panel, "keys")
 
     def _place_cells(self, area: Rect) -> list[Cell]:
-        """Return the places of the lists and keys whose centre lies in an area."""
+        """Return the places of the lists and keys whose centre lies in an area.
+
+        Of what leaves the panel the centre of what is seen counts.
+        """
         cells = [Cell(name, strip.rect) for name, strip in self._named_lists.items()]
         cells += [
             Cell(name, key.touch if key.actions else key.rect) for name, key in self._named_keys.items()
         ]
         drawn = {name: strip.rect for name, strip in self._named_lists.items()}
         drawn |= {name: key.rect for name, key in self._named_keys.items()}
-        return [cell for cell in cells if area.y <= drawn[str(cell.name)].centre[1] < area.bottom]
+        bounds = self._panel.union(self._toolbar)
+        seen = {name: rect.intersection(bounds) for name, rect in drawn.items()}
+        return [cell for cell in cells if area.y <= seen[str(cell.name)].centre[1] < area.bottom]
 
     def _layout(self, cells: list[Cell], area: Rect, prefix: str) -> list[Node]:
         """Arrange cells in an area and describe each in the place that it gets."""
@@ -600,33 +611,36 @@ class _KeyboardWriter:
         title = f"{self._title}, {key.id}"
         bounds = _bounds(key.rect, cell)
         place = cell if bounds is None else key.rect
-        if bounds is None:
-            self._losses.add(
-                title, "its rectangle within the place to touch", "margins of each picture say it"
-            )
+        caps = self._styles.layer(key.background, key.rect, place, title)
+        # Without bounds it is the cap's margins that say where the key is seen, so they must be the key's.
+        has_caps_margins = self._styles.covers(key.background, key.rect)
+        if bounds == {} and caps and not has_caps_margins:
+            bounds = {"bounds": {"alignment": "center"}}
+        is_framed = bounds is not None or has_caps_margins
+        behind = caps[:1] if is_framed else [self._styles.frame(key.rect, cell)]
+        lowest = caps[1:] if is_framed else caps
         node: Node = bounds or {}
-        background = self._styles.layer(key.background, key.rect, place, title)
-        foregrounds = [
-            name for layer in key.foregrounds for name in self._styles.layer(layer, key.rect, place, title)
-        ]
-        if len(background) > 1:
-            # A cap whose states are of two kinds: the second becomes the lowest foreground.
-            foregrounds = background[1:] + foregrounds
-        if background:
-            node["backgroundStyle"] = background[0]
-        if foregrounds:
-            node["foregroundStyle"] = foregrounds
+        node |= {"backgroundStyle": behind[0]} if behind else {}
+        foregrounds = lowest + self._foregrounds(key.foregrounds, key.rect, place, title)
+        node |= {"foregroundStyle": foregrounds} if foregrounds else {}
         node |= self._actions(key, key.actions, title)
         for condition, variant in key.variants.items():
-            node |= self._variant(key, condition, variant, place, title)
+            node |= self._variant(key, condition, variant, place, lowest, title)
         if key.held_characters:
-            self._losses.add(
-                title, f"{len(key.held_characters)} characters while it is held", "nothing is offered"
-            )
+            self._losses.add(title, "characters offered while a key is held", "none are", key.held_characters)
         return node
 
-    def _variant(self, key: Key, condition: Condition, variant: Variant, place: Rect, title: str) -> Node:
-        """Describe how a key differs under shift and with unfinished input; there is no other case."""
+    def _foregrounds(self, layers: Iterable[Layer], owner: Rect, place: Rect, title: str) -> list[str]:
+        """Describe layers, and return the names of their styles."""
+        return [name for layer in layers for name in self._styles.layer(layer, owner, place, title)]
+
+    def _variant(
+        self, key: Key, condition: Condition, variant: Variant, place: Rect, lowest: list[str], title: str
+    ) -> Node:
+        """Describe how a key differs under shift and with unfinished input; there is no other case.
+
+        What lies beneath its foregrounds without being its background is repeated under those of the variant.
+        """
         states = {
             Condition.SHIFTED: ("uppercasedStateForegroundStyle", "uppercasedStateAction"),
             Condition.CAPS_LOCKED: ("capsLockedStateForegroundStyle", "uppercasedStateAction"),
@@ -640,8 +654,7 @@ class _KeyboardWriter:
         if variant.background is not None or (looks is None and variant.foregrounds is not None):
             self._losses.add(title, f"pictures when '{condition}'", "they stay as they are")
         if looks and variant.foregrounds is not None:
-            layers = [self._styles.layer(layer, key.rect, place, title) for layer in variant.foregrounds]
-            node[looks] = [name for names in layers for name in names]
+            node[looks] = lowest + self._foregrounds(variant.foregrounds, key.rect, place, title)
         tap = (variant.actions or {}).get(Gesture.TAP)
         if tap is not None and tap != key.actions.get(Gesture.TAP):
             action = self._action(tap, "")
@@ -653,7 +666,7 @@ class _KeyboardWriter:
         for gesture, action in actions.items():
             said = self._action(action, key.code if gesture is Gesture.TAP else "")
             if gesture not in _GESTURES or said is None:
-                self._losses.add(title, f"{gesture}: {action.function} {action.text!r}", "nothing happens")
+                self._losses.add_gesture(title, gesture, action)
                 continue
             node[_GESTURES[gesture]] = said
             if gesture is Gesture.TAP and action.function is Function.BACKSPACE:
@@ -732,6 +745,19 @@ class _KeyboardWriter:
                 self._losses.add(
                     f"{self._title}, button {index + 1}", "a button that is never shown", "left out"
                 )
+
+
+def _only_picture(area: Rect, keyboard: Keyboard) -> RgbaPixels | None:
+    """Return the pixels of the one picture that is pulled over an area, if there is nothing else."""
+    shown = [(keyboard.background.normal, keyboard.panel)]
+    shown += [
+        (bar.background.normal, bar.rect) for bar in (keyboard.bar, keyboard.preedit) if bar is not None
+    ]
+    painted = [(paint, place) for paint, place in shown if paint is not None]
+    if keyboard.keys or len(painted) != 1:
+        return None
+    paint, place = painted[0]
+    return paint.crop() if isinstance(paint, Tile) and paint.fit == "stretch" and place == area else None
 
 
 def _steady(paint: Fill | Tile) -> Appearance:

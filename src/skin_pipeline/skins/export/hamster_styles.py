@@ -32,6 +32,7 @@ Node = dict[str, Any]
 """A node of YAML."""
 
 _SHEET = "tiles"
+_CLEAR = "#00000000"
 _WEIGHTS = [
     "ultraLight",
     "thin",
@@ -150,9 +151,16 @@ class HamsterStyles:
         names = [self._style(normal, None, place, cell, title)] if normal is not None else []
         return names + ([self._style(None, pressed, place, cell, title)] if pressed is not None else [])
 
-    def text_colour(self, colour: Rgba) -> str:
-        """Write a colour; alpha comes last and is left out if it is 255."""
-        return hex_colour(colour)
+    def covers(self, layer: Layer, owner: Rect) -> bool:
+        """Whether the first style of a layer has the margins of its owner."""
+        paint = layer.appearance.normal or layer.appearance.pressed
+        place = owner.inset(layer.insets).moved(*layer.offset)
+        return paint is not None and self._reach(paint, place) == owner
+
+    def frame(self, place: Rect, cell: Rect) -> str:
+        """Return the name of a style that shows nothing and has the margins of a place in its cell."""
+        node = {"buttonStyleType": "geometry", "normalColor": _CLEAR, "highlightColor": _CLEAR}
+        return self._name(node | {"insets": self._insets(cell, place)})
 
     # --- one style ---
 
@@ -213,9 +221,8 @@ class HamsterStyles:
 
     def _text(self, text: Lettering, normal: Paint | None, pressed: Paint | None, title: str) -> Node:
         if text.typeface is not None:
-            self._losses.add(
-                title, f"the font '{text.typeface.name}' of {text.text!r}", "the phone's own font"
-            )
+            detail = f"{text.typeface.name} of {text.text!r}"
+            self._losses.add(title, "a font of the skin's", "the phone's own font", detail)
         colours = [
             paint.colour if isinstance(paint, Lettering) else (*text.colour[:3], 0)
             for paint in (normal, pressed)

@@ -11,7 +11,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from skin_pipeline.errors import InputError, StorageError
+from skin_pipeline.skins.model import Action, Gesture
 
 PackageFormat = Literal["baidu", "hamster", "trime", "fcitx5"]
 
@@ -34,6 +35,15 @@ _PLAIN_FILE = 0o100644 << 16
 _UNIX = 3
 _PNG_LEVEL = 6
 """Level 9 takes three times as long on a panel and saves a hundredth."""
+_PLACES_SHOWN = 3
+_SPOKEN = {
+    Gesture.TAP: "a tap",
+    Gesture.UP: "a swipe up",
+    Gesture.DOWN: "a swipe down",
+    Gesture.LEFT: "a swipe to the left",
+    Gesture.RIGHT: "a swipe to the right",
+    Gesture.HOLD: "holding a key",
+}
 _UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
 
 
@@ -42,9 +52,9 @@ class Provenance:
     """Where a generated skin came from. Every export carries it.
 
     Attributes:
-        run_id: MLflow run that made the picture.
-        weights_sha256: Digest of the weights that made it, 64 hex digits.
-        item: Id of the generated item within the run.
+        run_id: MLflow run that trained the weights; empty if it is not known.
+        weights_sha256: Digest of the weights that made the picture, 64 hex digits.
+        item: Id of the generated picture.
         generator: Program and version, ``skin_pipeline 0.1``.
     """
 
@@ -55,8 +65,8 @@ class Provenance:
 
     def sentence(self) -> str:
         """Return it in one line, for a format's free text."""
-        weights = self.weights_sha256[:16]
-        return f"Made by {self.generator}: item {self.item}, run {self.run_id}, weights {weights}."
+        run = f"run {self.run_id}, " if self.run_id else ""
+        return f"Made by {self.generator}: item {self.item}, {run}weights {self.weights_sha256[:16]}."
 
     def document(self) -> bytes:
         """Return it as the JSON of :data:`PROVENANCE_FILE`."""
@@ -86,15 +96,18 @@ class Loss:
         place: Keyboard and key, or the part of the skin.
         what: What is lost.
         instead: What was written in its place.
+        detail: Which one, where many of a kind can be lost.
     """
 
     place: str
     what: str
     instead: str
+    detail: str = ""
 
     def __str__(self) -> str:
-        """Return it as 'place: what (instead)'."""
-        return f"{self.place}: {self.what} ({self.instead})"
+        """Return it as 'place: what, detail (instead)'."""
+        what = f"{self.what}, {self.detail}" if self.detail else self.what
+        return f"{self.place}: {what} ({self.instead})"
 
 
 class Losses:
@@ -104,13 +117,34 @@ class Losses:
         """Start with none."""
         self._losses: dict[Loss, None] = {}
 
-    def add(self, place: str, what: str, instead: str) -> None:
+    def add(self, place: str, what: str, instead: str, detail: str = "") -> None:
         """Note a loss."""
-        self._losses[Loss(place, what, instead)] = None
+        self._losses[Loss(place, what, instead, detail)] = None
+
+    def add_gesture(self, place: str, gesture: Gesture, action: Action) -> None:
+        """Note that a format has no word for what a gesture does."""
+        detail = f"{action.function} {action.text!r}" if action.text else str(action.function)
+        self.add(place, f"what {_SPOKEN[gesture]} does", "nothing happens", detail)
 
     def all(self) -> tuple[Loss, ...]:
         """Return them in the order in which they were met."""
         return tuple(self._losses)
+
+
+def in_short(losses: Iterable[Loss]) -> tuple[str, ...]:
+    """Return a line for each kind of loss: what, what is there instead, how often, on which keyboards."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for loss in losses:
+        kinds.setdefault((loss.what, loss.instead), []).append(loss.place.split(",")[0])
+    lines = []
+    for (what, instead), places in kinds.items():
+        names = tuple(dict.fromkeys(places))
+        shown = ", ".join(names[:_PLACES_SHOWN])
+        if len(names) > _PLACES_SHOWN:
+            shown += f" and {len(names) - _PLACES_SHOWN} more"
+        times = "once" if len(places) == 1 else f"{len(places)} times"
+        lines.append(f"{what}: {instead} ({times}: {shown})")
+    return tuple(lines)
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,17 @@ _BEHIND: Rgb = (255, 255, 255)
 
 @dataclass(frozen=True)
 class Ground:
-    """A plain colour that stands for a picture, and text on it.
+    """A plain colour that stands for a picture, and text on both.
 
     Attributes:
         colour: The median of the picture's pixels.
         text: Legible on that colour.
+        on_picture: Legible on the middle of the picture itself, as far as any colour is.
     """
 
     colour: Rgb
     text: LegibleColour
+    on_picture: LegibleColour
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,11 @@ def palette_of(keyboard: Keyboard, title: str, losses: Losses) -> Palette:
 
     def ground(key: Key | None, *, pressed: bool = False) -> Ground:
         if key is None:
-            return Ground(panel_colour, legible_colour(_flat(panel_colour)))
-        colour = _median(_cap(keyboard, key, pressed=pressed))
-        return Ground(colour, legible_colour(_flat(colour), _legend_colour(key)))
+            text = legible_colour(_flat(panel_colour))
+            return Ground(panel_colour, text, text)
+        cap = _cap(keyboard, key, pressed=pressed)
+        colour, wanted = _median(cap), _legend_colour(key, pressed=pressed)
+        return Ground(colour, legible_colour(_flat(colour), wanted), legible_colour(_middle(cap), wanted))
 
     function = _first_key(
         keyboard, (Function.BACKSPACE, Function.SHIFT, Function.CAPS_LOCK, Function.NUMBERS)
@@ -111,7 +115,7 @@ def palette_of(keyboard: Keyboard, title: str, losses: Losses) -> Palette:
     palette = Palette(
         is_dark=relative_luminance(panel_colour) < _DARK_LUMINANCE,
         panel=ground(None),
-        bar=Ground(_median(bar_pixels), bar_text),
+        bar=Ground(_median(bar_pixels), bar_text, bar_text),
         letter=ground(letter),
         function=ground(function or letter),
         enter=ground(_first_key(keyboard, (Function.ENTER,)) or function or letter),
@@ -165,6 +169,12 @@ def _median(pixels: RgbaPixels) -> Rgb:
     return red, green, blue
 
 
+def _middle(pixels: RgbaPixels) -> RgbaPixels:
+    """Return the middle of a cap, where its legend lies."""
+    rows, columns = (slice(side // 4, max(side // 4 + 1, side * 3 // 4)) for side in pixels.shape[:2])
+    return pixels[rows, columns]
+
+
 def _flat(colour: Rgb) -> RgbaPixels:
     return np.asarray([[colour]], np.uint8)
 
@@ -173,7 +183,7 @@ def _colour_of(style: TextStyle | None) -> Rgb | None:
     return style.colour[:3] if style is not None and style.colour[3] else None
 
 
-def _legend_colour(key: Key) -> Rgb | None:
+def _legend_colour(key: Key, *, pressed: bool) -> Rgb | None:
     """Return the colour of a key's text, if it has any."""
-    paints = [layer.appearance.normal for layer in key.foregrounds]
+    paints = [layer.appearance.paint("pressed" if pressed else "normal") for layer in key.foregrounds]
     return next((paint.colour[:3] for paint in paints if isinstance(paint, Lettering)), None)

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from skin_pipeline.items import Item, Items
+from skin_pipeline.skins.export.packages import Provenance
 
 _TEMPLATE = "showcase.html.jinja2"
 _PREVIEW = "demo.png"
@@ -102,14 +103,15 @@ def _card(
         _download(dataset, items[item.id], outputs) for dataset, items in packages.items() if item.id in items
     )
     trial = _href(outputs, "trial_pages", trial_pages[item.id]) if item.id in trial_pages else None
-    provenance = item.record["provenance"]
+    made_by = Provenance(**item.record["provenance"])
+    run = f"run {made_by.run_id}, " if made_by.run_id else ""
     return Card(
         id=item.id,
         prompt=generated_skins[item.id].record["prompt"] if item.id in generated_skins else "",
         preview=_preview(item),
         trial=trial,
         downloads=downloads,
-        made_by=f"{provenance['generator']}, weights {provenance['weights_sha256'][:12]}",
+        made_by=f"{made_by.generator}, {run}weights {made_by.weights_sha256[:12]}",
     )
 
 

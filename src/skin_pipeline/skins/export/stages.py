@@ -13,6 +13,7 @@ from pydantic import Field
 
 from skin_pipeline.errors import InputError
 from skin_pipeline.items import (
+    Folder,
     Item,
     Items,
     Output,
@@ -24,11 +25,19 @@ from skin_pipeline.items import (
     json_digest,
 )
 from skin_pipeline.schemas import Parameters
-from skin_pipeline.skins.export import Provenance, write_baidu, write_fcitx5, write_hamster, write_trime
+from skin_pipeline.skins.export import (
+    Provenance,
+    in_short,
+    write_baidu,
+    write_fcitx5,
+    write_hamster,
+    write_trime,
+)
+from skin_pipeline.skins.legibility import make_legible
 from skin_pipeline.skins.model import Skin
 from skin_pipeline.skins.sheets.compose import SheetRecord
-from skin_pipeline.skins.sheets.conditioning import lay_out
-from skin_pipeline.skins.sheets.layout import load_layout
+from skin_pipeline.skins.sheets.conditioning import lay_out, layout_of_outlines
+from skin_pipeline.skins.sheets.layout import SheetLayout, load_layout
 from skin_pipeline.skins.sheets.slicing import LegendForm, slice_sheet
 from skin_pipeline.skins.trial.page import render_trial_page
 from skin_pipeline.skins.validators import validate_package
@@ -51,6 +60,7 @@ MODULES = (
     "skin_pipeline.skins.trial",
     "skin_pipeline.skins.rendering",
     "skin_pipeline.skins.contrast",
+    "skin_pipeline.skins.legibility",
     "skin_pipeline.skins.validators",
 )
 
@@ -59,8 +69,8 @@ class ExportParameters(Parameters):
     """How generated pictures become skins."""
 
     layout: str | None = None
-    """The sheet layout of pictures whose conditioning image no sheet is known for; null: such pictures are
-    left out."""
+    """The sheet layout of pictures whose conditioning image neither a sheet nor a layout is known for; null:
+    such pictures are left out."""
 
     legends: LegendForm = "pictures"
     """``pictures``: legends as they were generated; ``text``: every legend written by the keyboard, in the
@@ -90,15 +100,20 @@ def plan_export(
     generated_skins: Items,
     sheet_records: Items,
     resized_skins: Items,
+    weights: Folder,
     parameters: ExportParameters,
 ) -> Plan:
     """Plan one product of every generated skin.
+
+    The run that trained the weights is written into what is made, but is in no key: the same picture is not
+    packed again because another run trained the same weights.
 
     Args:
         product: What to make.
         generated_skins: Pictures, whose records name what they were conditioned on.
         sheet_records: Where keys lie, by skin.
         resized_skins: How those skins came to the pictures' size.
+        weights: The trained ControlNet, for the run that trained it.
         parameters: How.
 
     Returns:
@@ -111,7 +126,7 @@ def plan_export(
     return Plan.from_tasks(
         f"export_{product}",
         tasks=tasks,
-        make_worker=partial(make_exporter, product, parameters),
+        make_worker=partial(make_exporter, product, parameters, weights),
         parameters={**shown, "layout": layout},
         modules=MODULES,
         num_workers=parameters.num_workers,
@@ -119,36 +134,41 @@ def plan_export(
 
 
 def _inputs(item: Item, sheet_records: Items, resized_skins: Items) -> list[tuple[str, Item]]:
-    skin = item.record["conditioning"]
+    """Return what says where keys lie: on the layout that a picture was conditioned on, or on a skin."""
     inputs = [("generated_skins", item)]
-    if skin in sheet_records and skin in resized_skins:
+    skin = item.record.get("outlines_of", item.record["conditioning"])
+    layout = layout_of_outlines(skin)
+    if layout is not None:
+        document = {"name": layout, "layout": load_layout(layout).model_dump(mode="json")}
+        inputs.append(("layout", Item(layout, document, json_digest(document))))
+    elif skin in sheet_records and skin in resized_skins:
         resized = {name: resized_skins[skin].record[name] for name in ("matrix", "size_px")}
         inputs.append(("sheet_records", sheet_records[skin]))
         inputs.append(("resized_skins", Item(skin, resized, json_digest(resized))))
     return inputs
 
 
-def make_exporter(product: Product, parameters: ExportParameters) -> Worker:
+def make_exporter(product: Product, parameters: ExportParameters, weights: Folder) -> Worker:
     """Build the worker that makes a product of generated pictures."""
-    return partial(_export_batch, product, parameters)
+    return partial(_export_batch, product, parameters, weights)
 
 
 def _export_batch(
-    product: Product, parameters: ExportParameters, tasks: Sequence[Task]
+    product: Product, parameters: ExportParameters, weights: Folder, tasks: Sequence[Task]
 ) -> list[Output | Rejection]:
     results: list[Output | Rejection] = []
     for task in tasks:
         try:
-            results.append(_export(product, parameters, task))
+            results.append(_export(product, parameters, weights, task))
         except InputError as exc:
             results.append(Rejection(str(exc)))
     return results
 
 
-def _export(product: Product, parameters: ExportParameters, task: Task) -> Output:
+def _export(product: Product, parameters: ExportParameters, weights: Folder, task: Task) -> Output:
     generated = task.inputs["generated_skins"]
     skin = _sliced(task, parameters)
-    provenance = _provenance(generated)
+    provenance = _provenance(generated, weights)
     if product == "trial_page":
         facts = {
             "Prompt": generated.record["prompt"],
@@ -165,17 +185,17 @@ def _export(product: Product, parameters: ExportParameters, task: Task) -> Outpu
         record = {
             "provenance": asdict(provenance),
             "files": list(export.files),
-            "losses": [str(loss) for loss in export.losses],
+            "losses": list(in_short(export.losses)),
         }
         return Output(record, content=path.read_bytes())
 
 
-def _provenance(generated: Item) -> Provenance:
-    """Return where a picture came from; the weights' digest leads to the run that trained them."""
-    weights = generated.record["weights_digest"]
+def _provenance(generated: Item, weights: Folder) -> Provenance:
+    """Return where a picture came from; the run is known if these are the weights that made it."""
+    digest = generated.record["weights_digest"]
     return Provenance(
-        run_id=weights[:16],
-        weights_sha256=weights,
+        run_id=(weights.source_run or "") if weights.digest == digest else "",
+        weights_sha256=digest,
         item=generated.id,
         generator=f"skin_pipeline {version('skin_pipeline')}",
     )
@@ -184,25 +204,31 @@ def _provenance(generated: Item) -> Provenance:
 def _sliced(task: Task, parameters: ExportParameters) -> Skin:
     """Return the skin that a generated picture shows."""
     generated = task.inputs["generated_skins"]
-    if "sheet_records" in task.inputs:
+    width, height = generated.record["settings"]["size_px"]
+    if "layout" in task.inputs:
+        name, layout = task.inputs["layout"].id, task.inputs["layout"].record["layout"]
+        record = lay_out(SheetLayout.model_validate(layout), (width, height), name=name)
+    elif "sheet_records" in task.inputs:
         record = SheetRecord.model_validate(task.inputs["sheet_records"].record)
         resized = task.inputs["resized_skins"].record
         record = record.mapped(resized["matrix"], tuple(resized["size_px"]))
     elif parameters.layout is not None:
-        size_px = int(generated.record["settings"]["size_px"][0])
-        record = lay_out(load_layout(parameters.layout), size_px, name=parameters.layout)
+        record = lay_out(load_layout(parameters.layout), (width, height), name=parameters.layout)
     else:
+        shown = generated.record.get("outlines_of", generated.record["conditioning"])
         raise InputError(
-            f"Where the keys of '{generated.record['conditioning']}' lie is not known, as it is"
-            " neither a composed sheet nor a drawn skin. If its pictures follow a sheet layout, name it in"
-            " packages.layout."
+            f"Where the keys of '{shown}' lie is not known, as it is neither a sheet layout, a composed sheet"
+            " nor a drawn skin. If its pictures follow a sheet layout, name it in packages.layout."
         )
     laid_out = canonical_json(record.model_dump(mode="json"))
     return _SLICER.slice(generated, laid_out, parameters.legends)
 
 
 class _Slicer:
-    """Slices a picture once for all its products, as far as they are made soon after each other."""
+    """Slices a picture once for all its products, as far as they are made soon after each other.
+
+    Whatever was generated, the legends of the skin can be read.
+    """
 
     def __init__(self) -> None:
         self._skins: OrderedDict[tuple[str, ...], Skin] = OrderedDict()
@@ -212,7 +238,7 @@ class _Slicer:
         if key not in self._skins:
             picture, record = generated.load_image(), SheetRecord.model_validate_json(laid_out)
             name = generated.id.rpartition("/")[2]
-            self._skins[key] = slice_sheet(picture, record, name=name, legends=legends)
+            self._skins[key] = make_legible(slice_sheet(picture, record, name=name, legends=legends))
             while len(self._skins) > _SKINS_KEPT:
                 self._skins.popitem(last=False)
         return self._skins[key]

@@ -45,6 +45,7 @@ from skin_pipeline.skins.model import (
     Rect,
     RgbaPixels,
     Skin,
+    State,
     Theme,
     Tile,
 )
@@ -332,7 +333,7 @@ class _ThemeWriter:
             for state, pressed in (("", False), ("_down", True)):
                 pixels = _drawn_key(_without(twin, label), place, self._unit_px(other), pressed=pressed)
                 self._colours[scheme][f"{slot}{state}"] = self._picture(pixels)
-            self._colours[scheme] |= _text_slots(slot, _label(twin))
+            self._colours[scheme] |= _text_slots(slot, _label(twin), _label(twin, "pressed"))
         node |= {"key_back_color": slot, "hilited_key_back_color": f"{slot}_down"}
         node |= {"key_text_color": f"{slot}_text", "hilited_key_text_color": f"{slot}_text_down"}
         node |= {"key_symbol_color": "clear", "hilited_key_symbol_color": "clear"}
@@ -467,12 +468,12 @@ def _plain_colours(palette: Palette) -> Node:
         "hilited_candidate_text_color": _hex(palette.enter.text.colour),
         "hilited_candidate_back_color": _hex(palette.enter.colour),
         "hilited_comment_text_color": _hex(palette.enter.text.colour),
-        "key_text_color": _hex(letter.text.colour),
-        "key_symbol_color": _hex(letter.text.colour),
-        "hilited_key_text_color": _hex(palette.pressed.text.colour),
-        "hilited_key_symbol_color": _hex(palette.pressed.text.colour),
-        "off_key_text_color": _hex(palette.function.text.colour),
-        "on_key_text_color": _hex(palette.function.text.colour),
+        "key_text_color": _hex(letter.on_picture.colour),
+        "key_symbol_color": _hex(letter.on_picture.colour),
+        "hilited_key_text_color": _hex(palette.pressed.on_picture.colour),
+        "hilited_key_symbol_color": _hex(palette.pressed.on_picture.colour),
+        "off_key_text_color": _hex(palette.function.on_picture.colour),
+        "on_key_text_color": _hex(palette.function.on_picture.colour),
         "popup_back_color": _hex(letter.colour),
         "popup_text_color": _hex(letter.text.colour),
         "hilited_popup_back_color": _hex(palette.enter.colour),
@@ -482,12 +483,12 @@ def _plain_colours(palette: Palette) -> Node:
     }
 
 
-def _text_slots(slot: str, label: Lettering | None) -> Node:
-    """Write a key's colours of text; a key whose legend is in its picture has none."""
-    if label is None:
-        return {f"{slot}_text": _CLEAR, f"{slot}_text_down": _CLEAR}
-    colour = _hex(label.colour[:3], label.colour[3])
-    return {f"{slot}_text": colour, f"{slot}_text_down": colour}
+def _text_slots(slot: str, *labels: Lettering | None) -> Node:
+    """Write a key's colours of text, idle and pressed; a key whose legend is in its picture has none."""
+    return {
+        f"{slot}_text{state}": _CLEAR if label is None else _hex(label.colour[:3], label.colour[3])
+        for state, label in zip(("", "_down"), labels, strict=True)
+    }
 
 
 def _hex(colour: Sequence[int], alpha: int = 255) -> str:
@@ -495,9 +496,9 @@ def _hex(colour: Sequence[int], alpha: int = 255) -> str:
     return f"0x{alpha:02x}{red:02x}{green:02x}{blue:02x}"
 
 
-def _label(key: Key) -> Lettering | None:
+def _label(key: Key, state: State = "normal") -> Lettering | None:
     """Return the text that the app can draw itself: the one in the middle of the key."""
-    centred = (layer.appearance.normal for layer in key.foregrounds if _is_centred(layer))
+    centred = (layer.appearance.paint(state) for layer in key.foregrounds if _is_centred(layer))
     return next((paint for paint in centred if isinstance(paint, Lettering)), None)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from skin_pipeline.errors import InputError
 from skin_pipeline.schemas import Parameters
-from skin_pipeline.skins.model import Key, Keyboard, KeyboardKind, Rect, RgbaPixels, Theme
+from skin_pipeline.skins.model import Key, Keyboard, KeyboardKind, Paint, Rect, RgbaPixels, Theme, Tile
 from skin_pipeline.skins.rendering import (
     on_colour,
     render_bar,
@@ -96,10 +96,12 @@ class Sheet:
     Attributes:
         picture: RGB, square.
         record: What it shows, and where.
+        backdrop: The colour between its cells, and behind what the skin leaves transparent.
     """
 
     picture: RgbPicture
     record: SheetRecord
+    backdrop: Colour
 
 
 def compose_sheet(theme: Theme, layout: SheetLayout, size_px: int, *, name: str = "") -> Sheet:
@@ -127,7 +129,7 @@ def compose_sheet(theme: Theme, layout: SheetLayout, size_px: int, *, name: str 
         key = _key_of(board, cell, cell_name)
         element = _drawn(board, cell, key, (int(place.width), int(place.height)))
         if element is None and cell.otherwise == "reject":
-            raise InputError(f"Cell '{cell_name}': the skin's keyboard '{board.name}' has no {cell.element}.")
+            raise InputError(_lack(board, cell, cell_name, key))
         shown = _drawn_panel(board, place) if element is None else element
         rows, columns = _slices(place)
         picture[rows, columns] = on_colour(shown, backdrop)
@@ -140,9 +142,8 @@ def compose_sheet(theme: Theme, layout: SheetLayout, size_px: int, *, name: str 
             is_missing=element is None,
         )
     geometries = {kind: KeyboardGeometry.of(board) for kind, board in boards.items()}
-    return Sheet(
-        picture, SheetRecord(layout=name, size_px=(size_px, size_px), cells=records, keyboards=geometries)
-    )
+    record = SheetRecord(layout=name, size_px=(size_px, size_px), cells=records, keyboards=geometries)
+    return Sheet(picture, record, backdrop)
 
 
 _STAND_INS: Mapping[KeyboardKind, tuple[KeyboardKind, ...]] = {
@@ -177,16 +178,43 @@ def _panel_colour(board: Keyboard) -> Colour:
 
 
 def _key_of(board: Keyboard, cell: Cell, cell_name: str) -> Key | None:
-    """Return the key that a cell asks for."""
+    """Return the key that a cell asks for: the first wanted one that shows something, or else the first."""
     if not cell.keys:
         return None
-    for wanted in cell.keys:
-        for key in board.keys:
-            if not key.rect.is_empty and wanted in {key.function, key.text}:
-                return key
-    raise InputError(
-        f"Cell '{cell_name}': the skin's keyboard '{board.name}' has none of the keys {', '.join(cell.keys)}."
+    found = [
+        key
+        for wanted in cell.keys
+        for key in board.keys
+        if not key.rect.is_empty and wanted in {key.function, key.text}
+    ]
+    if not found:
+        raise InputError(
+            f"Cell '{cell_name}': the skin's keyboard '{board.name}' has none of the keys"
+            f" {', '.join(cell.keys)}."
+        )
+    return next((key for key in found if _is_seen(key, cell)), found[0])
+
+
+def _lack(board: Keyboard, cell: Cell, cell_name: str, key: Key | None) -> str:
+    """Say what a skin lacks that a layout does not do without."""
+    if key is None:
+        return f"Cell '{cell_name}': the skin's keyboard '{board.name}' has no {cell.element}."
+    return (
+        f"Cell '{cell_name}': the skin's keyboard '{board.name}' has no picture for the {cell.element} of any"
+        f" of the keys {', '.join(cell.keys)} ({cell.state}); the first of them is '{key.id}'."
     )
+
+
+def _is_seen(key: Key, cell: Cell) -> bool:
+    """Whether an idle key shows what a cell asks for; keys laid over a picture of keys show nothing."""
+    layers = (key.background,) if cell.element == "cap" else key.layers
+    return any(_is_visible(layer.appearance.normal) for layer in layers)
+
+
+def _is_visible(paint: Paint | None) -> bool:
+    if isinstance(paint, Tile):
+        return bool(paint.crop()[..., 3].any())
+    return paint is not None and paint.colour[3] > 0
 
 
 def _drawn(board: Keyboard, cell: Cell, key: Key | None, size: tuple[int, int]) -> RgbaPixels | None:

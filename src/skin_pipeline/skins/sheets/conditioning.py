@@ -1,7 +1,8 @@
 """The conditioning image that all sheets of a layout share, drawn from the layout itself.
 
 It shows where things lie, as the edges of a composed sheet would, of keyboards that no skin is behind: the
-standard ones, or any others. What it is drawn from is also what a sheet generated on it is cut up by.
+standard ones, or any others. What it is drawn from is also what a sheet generated on it is cut up by: a
+picture's record says what its conditioning image shows the outlines of (:func:`layout_outlines`).
 """
 
 import cv2
@@ -21,11 +22,22 @@ ROUNDNESS = 0.12
 """Radius of a key's corners as a share of its shorter side."""
 _EDGE = 255
 _ARC_POINTS = 9
+_LAYOUT = "layout:"
+
+
+def layout_outlines(name: str) -> str:
+    """Return what says, in records, that outlines are those of a layout."""
+    return f"{_LAYOUT}{name}"
+
+
+def layout_of_outlines(outlines: str) -> str | None:
+    """Return the name of the layout that outlines are drawn from; None if they show something else."""
+    return outlines.removeprefix(_LAYOUT) if outlines.startswith(_LAYOUT) else None
 
 
 def lay_out(
     layout: SheetLayout,
-    size_px: int,
+    size_px: int | tuple[int, int],
     *,
     name: str,
     keyboards: dict[KeyboardKind, KeyboardGeometry] | None = None,
@@ -34,7 +46,7 @@ def lay_out(
 
     Args:
         layout: What lies where.
-        size_px: Side of the sheet in pixels.
+        size_px: Side of the sheet in pixels, or width and height where it was pulled to another shape.
         name: The layout's name.
         keyboards: Where keys lie; None for the standard keyboards.
 
@@ -48,9 +60,10 @@ def lay_out(
             f"Sheet layout '{name}' shows the keyboard '{missing[0]}'; there is a geometry for"
             f" {', '.join(known)} only."
         )
+    width, height = (size_px, size_px) if isinstance(size_px, int) else size_px
     cells = {}
     for cell_name, cell in layout.cells.items():
-        place = layout.place(cell_name, size_px)
+        place = layout.place(cell_name, width)
         cells[cell_name] = CellRecord(
             rect=(int(place.x), int(place.y), int(place.width), int(place.height)),
             element=cell.element,
@@ -59,7 +72,8 @@ def lay_out(
             state=cell.state,
         )
     shown = {kind: known[kind] for kind in layout.keyboards}
-    return SheetRecord(layout=name, size_px=(size_px, size_px), cells=cells, keyboards=shown)
+    square = SheetRecord(layout=name, size_px=(width, width), cells=cells, keyboards=shown)
+    return square.mapped([[1, 0, 0], [0, height / width, 0]], (width, height))
 
 
 def _key_of(board: KeyboardGeometry, cell: Cell, cell_name: str) -> str | None:
@@ -110,11 +124,12 @@ def places_of_keys(record: SheetRecord) -> dict[tuple[str, str], Rect]:
 
 def _bars(record: SheetRecord) -> list[Rect]:
     """Return where candidate bars lie in the cells that show whole keyboards."""
-    return [
-        _mapped(Rect(*geometry.bar), geometry.bounds, cell.place)
-        for cell in record.cells.values()
-        if cell.element == "keyboard" and (geometry := record.keyboards[cell.keyboard]).bar is not None
-    ]
+    places = []
+    for cell in record.cells.values():
+        geometry = record.keyboards[cell.keyboard]
+        if cell.element == "keyboard" and geometry.bar is not None and geometry.is_bar_always_shown:
+            places.append(_mapped(Rect(*geometry.bar), geometry.bounds, cell.place))
+    return places
 
 
 def _mapped(rect: Rect, frame: Rect, place: Rect) -> Rect:

@@ -5,7 +5,7 @@ the standard ones; what is cut out of a sheet is put onto them.
 """
 
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field
@@ -20,6 +20,7 @@ from skin_pipeline.skins.model import (
     Keyboard,
     KeyboardKind,
     KeyList,
+    Lettering,
     Rect,
 )
 from skin_pipeline.skins.sheets.layout import layout_folder
@@ -41,6 +42,8 @@ class KeyGeometry(Parameters):
     """What a tap writes or opens."""
     legend: str | None = None
     """What is written on it; null: its text."""
+    code: str = ""
+    """What a tap tells the input method where that is not the text itself: a 9-key keyboard's digit."""
 
     @property
     def label(self) -> str:
@@ -54,12 +57,16 @@ class KeyGeometry(Parameters):
 
 
 class ListGeometry(Parameters):
-    """The scrolling list beside nine keys."""
+    """A scrolling list: the column beside nine keys, or a row among keys."""
 
     rect: Corners
     """x, y, width, height in design pixels."""
     entries: tuple[str, ...]
     """What its cells write."""
+    direction: Literal["column", "row"] = "column"
+    """Which way it scrolls."""
+    num_cells: Annotated[int, Field(ge=1)] | None = None
+    """Cells that are seen at once; null: one for each entry."""
 
 
 class KeyboardGeometry(Parameters):
@@ -69,6 +76,8 @@ class KeyboardGeometry(Parameters):
     """Width and height of the panel in design pixels."""
     bar: Corners | None
     """The candidate bar; above the panel y is negative."""
+    is_bar_always_shown: bool = True
+    """False if the bar is there only with candidates."""
     keys: dict[str, KeyGeometry]
     """The keys by id, in the order in which they are drawn."""
     marks: ListGeometry | None = None
@@ -77,14 +86,17 @@ class KeyboardGeometry(Parameters):
     @classmethod
     def of(cls, keyboard: Keyboard) -> Self:
         """Return the geometry of a skin's keyboard; decorations, which do nothing, belong to the panel."""
-        column = next((strip for strip in keyboard.lists if not strip.rect.is_empty), None)
+        strip = next((strip for strip in keyboard.lists if not strip.rect.is_empty), None)
         return cls(
             size=keyboard.size,
             bar=_corners(keyboard.bar.rect) if keyboard.bar else None,
+            is_bar_always_shown=keyboard.bar is None or keyboard.bar.always_shown,
             keys={
-                key.id: _key_geometry(key) for key in keyboard.keys if key.function and not key.rect.is_empty
+                key.id: _key_geometry(keyboard, key)
+                for key in keyboard.keys
+                if key.function and not key.rect.is_empty
             },
-            marks=ListGeometry(rect=_corners(column.rect), entries=column.entries) if column else None,
+            marks=_list_geometry(strip) if strip else None,
         )
 
     @property
@@ -94,8 +106,10 @@ class KeyboardGeometry(Parameters):
 
     @property
     def bounds(self) -> Rect:
-        """The panel with the bar."""
-        return self.panel if self.bar is None else self.panel.union(Rect(*self.bar))
+        """The panel with the bar, if that is there without candidates."""
+        if self.bar is None or not self.is_bar_always_shown:
+            return self.panel
+        return self.panel.union(Rect(*self.bar))
 
     def keyboard(self, kind: KeyboardKind) -> Keyboard:
         """Return it as a keyboard that shows nothing yet."""
@@ -105,22 +119,34 @@ class KeyboardGeometry(Parameters):
                 key.place,
                 Rect(*(key.touch or key.rect)),
                 actions={Gesture.TAP: Action(key.function, key.text)},
+                code=key.code,
             )
             for name, key in self.keys.items()
         )
-        bar = CandidateBar(Rect(*self.bar)) if self.bar else None
+        bar = CandidateBar(Rect(*self.bar), self.is_bar_always_shown) if self.bar else None
         return Keyboard(kind, str(kind), "portrait", self.size, keys=keys, bar=bar, lists=self._lists())
 
     def _lists(self) -> tuple[KeyList, ...]:
         if self.marks is None:
             return ()
-        place, count = Rect(*self.marks.rect), max(1, len(self.marks.entries))
-        values = tuple(Action(Function.TEXT, entry) for entry in self.marks.entries)
-        cell = (place.width, place.height / count)
-        return (KeyList(place, "column", cell, entries=self.marks.entries, values=values),)
+        marks, place = self.marks, Rect(*self.marks.rect)
+        count = marks.num_cells or max(1, len(marks.entries))
+        is_row = marks.direction == "row"
+        cell = (place.width / count, place.height) if is_row else (place.width, place.height / count)
+        values = tuple(Action(Function.TEXT, entry) for entry in marks.entries)
+        return (KeyList(place, marks.direction, cell, entries=marks.entries, values=values),)
 
 
-def _key_geometry(key: Key) -> KeyGeometry:
+def _list_geometry(strip: KeyList) -> ListGeometry:
+    return ListGeometry(
+        rect=_corners(strip.rect),
+        entries=strip.entries,
+        direction=strip.direction,
+        num_cells=max(1, len(strip.cells())),
+    )
+
+
+def _key_geometry(keyboard: Keyboard, key: Key) -> KeyGeometry:
     action = key.actions[Gesture.TAP]
     touch = None if key.touch == key.rect or key.touch.is_empty else _corners(key.touch)
     return KeyGeometry(
@@ -128,8 +154,35 @@ def _key_geometry(key: Key) -> KeyGeometry:
         touch=touch,
         function=action.function,
         text=action.text,
-        legend=None if key.text else standard_legends().get(action.function, ""),
+        legend=_legend(keyboard, key),
+        code=key.code,
     )
+
+
+def _legend(keyboard: Keyboard, key: Key) -> str | None:
+    """Return what is written on a key where it is not its text: its largest lettering, or a standard legend.
+
+    Legends that are pictures cannot be read. Keys that stand for several letters have those of their digit.
+    """
+    written = [paint for layer in key.foregrounds if isinstance(paint := layer.appearance.normal, Lettering)]
+    if written:
+        largest = max(written, key=lambda lettering: lettering.size).text
+        return None if largest == key.text else largest
+    if not key.text:
+        return standard_legends().get(key.actions[Gesture.TAP].function, "")
+    digit = key.code or (key.text if _has_digits_for_letters(keyboard) else "")
+    return standard_letters().get(digit) if len(key.text) == 1 else None
+
+
+def _has_digits_for_letters(keyboard: Keyboard) -> bool:
+    """Whether the digits of a keyboard are those of nine keys: nothing else on it can write letters."""
+    writes_letters = any(key.function is Function.LETTER for key in keyboard.keys)
+    return keyboard.kind in _OF_NINE_KEYS and not writes_letters
+
+
+_OF_NINE_KEYS = frozenset(
+    (KeyboardKind.PINYIN_9, KeyboardKind.ENGLISH_9, KeyboardKind.ENGLISH_9_UPPER, KeyboardKind.USER_9)
+)
 
 
 def _corners(rect: Rect) -> Corners:
@@ -149,3 +202,10 @@ def standard_legends() -> dict[Function, str]:
     """Return what is written on keys that write nothing themselves, by function."""
     keys = [key for board in standard_keyboards().values() for key in board.keys.values()]
     return {key.function: key.legend for key in keys if key.legend is not None and not key.text}
+
+
+@cache
+def standard_letters() -> dict[str, str]:
+    """Return what is written on the keys of a 9-key keyboard, by digit."""
+    keys = standard_keyboards()[KeyboardKind.PINYIN_9].keys.values()
+    return {key.text: key.label for key in keys if key.text}

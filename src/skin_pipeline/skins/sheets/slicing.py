@@ -9,7 +9,7 @@ are shaded.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,7 @@ from skin_pipeline.skins.sheets.looks import (
 )
 from skin_pipeline.skins.sheets.matting import Legend, RgbPicture, lift_cap, lift_legend, panel_beneath
 
+_Element = TypeVar("_Element", bound=np.generic)
 LegendForm = Literal["pictures", "text"]
 
 BAR_TEXT_HEIGHT = 0.42
@@ -155,17 +156,34 @@ class _CutSheet:
         return next(cells, None)
 
     def look_alike(
-        self, kind: KeyboardKind, function: Function, state: str, element: str
-    ) -> CellRecord | None:
-        """Return the cell whose key a key of a function looks like: its own kind's, then its kin's."""
+        self, kind: KeyboardKind, function: Function, element: str
+    ) -> tuple[CellRecord | None, CellRecord | None]:
+        """Return the idle and the pressed cell of the key that a key of a function looks like.
+
+        Its own keyboard's and function's comes first, then its kin's. Both cells show one key; the second is
+        None where the sheet does not show that key pressed.
+        """
+        idle = {
+            name: cell
+            for name, cell in self.cells.items()
+            if cell.element == element and cell.state == "normal"
+        }
         for wanted in (function, *_KIN.get(function, ()), Function.LETTER):
             for own_keyboard in (True, False):
-                for name, cell in self.cells.items():
-                    is_own = (cell.keyboard is kind) == own_keyboard
-                    fits = (cell.element, cell.state, self._functions.get(name)) == (element, state, wanted)
-                    if is_own and fits:
-                        return cell
-        return None
+                for name, cell in idle.items():
+                    if self._functions.get(name) == wanted and (cell.keyboard is kind) == own_keyboard:
+                        return cell, self._pressed(cell)
+        return None, None
+
+    def _pressed(self, idle: CellRecord) -> CellRecord | None:
+        """Return the cell that shows the key of an idle one pressed."""
+        twins = (
+            cell
+            for cell in self.cells.values()
+            if (cell.element, cell.keyboard, cell.key) == (idle.element, idle.keyboard, idle.key)
+            and cell.state == "pressed"
+        )
+        return next(twins, None)
 
 
 # --- keyboards ------------------------------------------------------------------------------------------
@@ -183,6 +201,7 @@ def _keyboard(
     shown = [key for key in shown if not key.rect.is_empty]
     panel = panel_beneath(pictured.panel, [_scaled(key.rect, scale) for key in shown])
     cut = {key.id: _cut_key(pictured.panel, panel, _scaled(key.rect, scale)) for key in shown}
+    panel = _seen_between(pictured.panel, panel, [(_scaled(key.rect, scale), cut[key.id]) for key in shown])
     ink = _common_ink([parts.legend for parts in cut.values() if parts.legend]) if legends == "text" else None
     keys = tuple(
         _dressed(
@@ -225,7 +244,7 @@ def _pictured(sheet: _CutSheet, kind: KeyboardKind, geometry: KeyboardGeometry) 
     scale = max(1, int(np.ceil(ratio - 0.25)))  # rather a pixel than a third of one more than the sheet has
     picture = _picture_resized(sheet.crop(cell), (round(bounds.width * scale), round(bounds.height * scale)))
     bar = None
-    if whole and geometry.bar and geometry.bar[1] < 0:
+    if whole and geometry.bar and geometry.bar[1] < 0 and geometry.is_bar_always_shown:
         bar = _crop(picture, _scaled(Rect(*geometry.bar).moved(-bounds.x, -bounds.y), scale))
     return _Pictured(_crop(picture, _scaled(geometry.panel.moved(-bounds.x, -bounds.y), scale)), bar, scale)
 
@@ -255,6 +274,22 @@ def _cut_key(picture: RgbPicture, panel: RgbPicture, place: Rect) -> _CutKey:
         return _CutKey(cap, legend, opaque(_crop(panel, place)))
     cap = np.dstack([np.where(solid[..., None], bare, cap[..., :3]), cap[..., 3]])
     return _CutKey(cap, legend, cap)
+
+
+def _seen_between(picture: RgbPicture, panel: RgbPicture, cut: Sequence[tuple[Rect, _CutKey]]) -> RgbPicture:
+    """Return the panel, as it is seen wherever no cap and no legend covers it.
+
+    Where keys lie edge on edge hardly any of the panel is seen outside of them, and what is filled in beneath
+    them is wrong by less than a cap stands out; there the picture itself says what the panel is.
+    """
+    covered = np.zeros(picture.shape[:2], dtype=bool)
+    for place, parts in cut:
+        shown = parts.cap[..., 3] > 0
+        if parts.legend is not None:
+            shown = shown | (parts.legend.pixels[..., 3] > 0)
+        window = _crop(covered, place)
+        window |= shown
+    return np.where(covered[..., None], panel, picture)
 
 
 def _common_ink(legends: Sequence[Legend]) -> Rgba:
@@ -307,9 +342,7 @@ def _assembled(sheet: _CutSheet, kind: KeyboardKind, geometry: KeyboardGeometry)
 
 def _capped_key(sheet: _CutSheet, kind: KeyboardKind, key: Key, geometry: KeyGeometry) -> Key:
     """Return a key with the cap of its function, and its legend written on it."""
-    idle, pressed = (
-        sheet.look_alike(kind, geometry.function, state, "cap") for state in ("normal", "pressed")
-    )
+    idle, pressed = sheet.look_alike(kind, geometry.function, "cap")
     if idle is None:
         return key
     cap = sheet.cap(idle)
@@ -398,9 +431,7 @@ class _Press:
 
     def _pair(self) -> tuple[tuple[RgbPicture, Legend | None], tuple[RgbPicture, Legend | None]] | None:
         """Return an idle and a pressed key of the sheet, each without its legend, and the legends."""
-        idle, pressed = (
-            self.sheet.look_alike(self.kind, self.function, state, "key") for state in ("normal", "pressed")
-        )
+        idle, pressed = self.sheet.look_alike(self.kind, self.function, "key")
         if idle is None or pressed is None:
             return None
         return self.sheet.bared(idle), self.sheet.bared(pressed)
@@ -466,7 +497,7 @@ def _scaled(rect: Rect, scale: int) -> Rect:
     return Rect(rect.x * scale, rect.y * scale, rect.width * scale, rect.height * scale)
 
 
-def _crop(picture: npt.NDArray[np.uint8], place: Rect) -> npt.NDArray[np.uint8]:
+def _crop(picture: npt.NDArray[_Element], place: Rect) -> npt.NDArray[_Element]:
     """Return a place's pixels, rounded outwards, as far as they lie in the picture."""
     top, left = max(0, int(np.floor(place.y))), max(0, int(np.floor(place.x)))
     return picture[top : int(np.ceil(place.bottom)), left : int(np.ceil(place.right))]
