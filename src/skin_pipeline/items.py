@@ -15,7 +15,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -247,7 +247,7 @@ class Items(Mapping[str, Item]):
     def under(self, folder: str) -> Items:
         """Return the same items with ids inside a folder, ``a`` as ``folder/a``."""
         return Items(
-            (replace(item, id=f"{folder}/{item.id}") for item in self.values()),
+            (Item(f"{folder}/{item.id}", item.record, item.sha256, item.path) for item in self.values()),
             {f"{folder}/{item_id}": reason for item_id, reason in self.rejected.items()},
         )
 
@@ -415,11 +415,13 @@ class Folder:
         path: Where it lies.
         digest: The sha256 of all names and contents.
         files: sha256 by path inside the folder (``/`` between its parts).
+        source_run: Id of the run that made the contents, if known; in no digest.
     """
 
     path: Path
     digest: str
     files: Mapping[str, str]
+    source_run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -431,10 +433,13 @@ class FolderPlan:
             this has returned.
         key: Digest of all that the folder is made from. A published folder with the same key and all its
             files is left as it is; without a key the folder is always written anew.
+        source_run: Id of the run that made the contents, if known. It is kept beside them and is in no
+            digest, so that equal contents stay equal whichever run made them.
     """
 
     write: Callable[[Path], None]
     key: str | None = None
+    source_run: str | None = None
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,18 @@ def test_digest_depends_on_contents_only(dataset, tmp_path):
     assert other.load().digest != dataset.load().digest
 
 
+def test_the_run_that_made_the_contents_is_kept_beside_them_and_in_no_digest(dataset):
+    def write(folder):
+        (folder / "weights").write_text("1")
+
+    dataset.save(FolderPlan(write))
+    first = dataset.load()
+    dataset.save(FolderPlan(write, source_run="run_1"))
+    second = dataset.load()
+    assert (first.source_run, second.source_run) == (None, "run_1")
+    assert (second.digest, second.files) == (first.digest, first.files)
+
+
 def test_unpublished_folder_says_so(dataset):
     with pytest.raises(DatasetError, match="not published yet") as caught:
         dataset.load()

@@ -30,6 +30,8 @@ from skin_pipeline.prep.resize import ResizeParameters
 from skin_pipeline.prep.screen import ScreenParameters
 from skin_pipeline.prep.select import SelectionParameters
 from skin_pipeline.prep.text import TextParameters
+from skin_pipeline.skins.sheets.conditioning import draw_outlines, lay_out
+from skin_pipeline.skins.sheets.layout import load_layout
 
 PARAMETERS = {
     "screen": ScreenParameters(min_side_px=64),
@@ -256,6 +258,23 @@ def test_conditioning_modes(make_catalog: Callable[..., DataCatalog], tmp_path: 
         np.testing.assert_array_equal(control, expected)
         if mode == "glyph":  # outside the legend's quad: the first skin's edges, whatever the skin
             np.testing.assert_array_equal(control[:20], first_edges[:20])
+
+
+@pytest.mark.parametrize("mode", ["shared", "glyph"])
+def test_a_layout_is_shared_by_skins_and_by_backgrounds_of_glyphs(
+    make_catalog: Callable[..., DataCatalog], tmp_path: Path, mode: str
+) -> None:
+    catalog = make_catalog(
+        dataset=DatasetParameters(conditioning=mode, shared_image="four_parts", validation_share=0.25),
+        glyphs=GlyphParameters(background="shared"),
+    )
+    SequentialRunner().run(create_pipeline(), catalog)
+    for row in rows_of(tmp_path, "train"):
+        assert row["outlines_of"] == "layout:four_parts"
+        control = np.asarray(Image.open(tmp_path / "train_dataset" / row["conditioning_image"]))[..., 0]
+        outlines = draw_outlines(lay_out(load_layout("four_parts"), control.shape[::-1], name="four_parts"))
+        shown = np.s_[:20] if mode == "glyph" else np.s_[:]  # outside the legend's quad
+        np.testing.assert_array_equal(control[shown], outlines[shown])
 
 
 @pytest.mark.parametrize("mode", ["shared", "per_skin", "glyph"])

@@ -22,9 +22,12 @@ from skin_pipeline.prep.publish import (
     check_dataset,
     choose_validation,
     join_legends,
+    plan_dataset,
     split_legends,
     write_dataset,
 )
+from skin_pipeline.skins.sheets.conditioning import draw_outlines, lay_out
+from skin_pipeline.skins.sheets.layout import load_layout
 
 from .conftest import draw_skin
 
@@ -112,6 +115,7 @@ def test_a_row_is_the_published_one(make_sources: Callable[..., DatasetSources],
         "conditioning": "per_skin",
         "original_size_px": [148, 128],
         "crop_px": [5, 0],
+        "outlines_of": None,
     }
     assert 'writing \\"前往\\"' in (folder / "train.jsonl").read_text(encoding="utf-8")
 
@@ -186,6 +190,7 @@ def test_shared_conditioning_is_one_picture(
     assert {row["conditioning_image"] for row in all_rows(folder).values()} == {
         "conditioning_images/demo__skin_2.png"
     }
+    assert {row["outlines_of"] for row in all_rows(folder).values()} == {"demo/skin_2"}
     assert len(list((folder / "conditioning_images").iterdir())) == 1
 
 
@@ -228,6 +233,72 @@ def test_without_a_reference_the_first_skin_is_it(
 ) -> None:
     write_dataset(folder, make_sources(IDS), DatasetParameters(conditioning="shared"))
     assert all_rows(folder)[IDS[5]]["conditioning_image"] == "conditioning_images/demo__skin_0.png"
+
+
+def control_images(folder: Path) -> dict[str, np.ndarray]:
+    return {
+        path.name: np.asarray(Image.open(path))[..., 1] for path in (folder / "conditioning_images").iterdir()
+    }
+
+
+@pytest.mark.parametrize("layout", ["whole_keyboard", "four_parts", "key_elements", "mine"])
+def test_the_outlines_of_a_layout_can_be_shared(
+    make_sources: Callable[..., DatasetSources], folder: Path, tmp_path: Path, layout: str
+) -> None:
+    if layout == "mine":
+        layout = str(tmp_path / "mine.yml")
+        cells = {"bar": {"rect": [2, 2, 60, 20], "element": "bar", "keyboard": "pinyin_26"}}
+        Path(layout).write_text(json.dumps({"size": 64, "cells": cells}), encoding="utf-8")
+    parameters = DatasetParameters(conditioning="shared", shared_image=layout)
+    parameters.preflight()
+    sources = make_sources(IDS, sizes=SIZES)
+    write_dataset(folder, replace(sources, edge_maps=Items()), parameters)  # no skin's edges are needed
+    assert {row["outlines_of"] for row in all_rows(folder).values()} == {f"layout:{layout}"}
+    name = Path(layout).stem
+    drawn = control_images(folder)
+    assert len(drawn) == 3
+    for width, height in {*SIZES.values(), (SIDE, SIDE)}:
+        suffix = "" if layout != name and (width, height) == (64, 64) else f"_{width}x{height}"
+        expected = draw_outlines(lay_out(load_layout(layout), (width, height), name=layout))
+        np.testing.assert_array_equal(drawn[f"shared__{name}{suffix}.png"], expected)
+        assert expected.any()
+
+
+def test_a_picture_can_be_shared(
+    make_sources: Callable[..., DatasetSources], folder: Path, tmp_path: Path
+) -> None:
+    lines = trace_edges(np.asarray(draw_skin(3, (96, 96))))
+    Image.fromarray(lines).save(tmp_path / "lines.png")
+    parameters = DatasetParameters(conditioning="shared", shared_image=str(tmp_path / "lines.png"))
+    write_dataset(folder, make_sources(IDS, sizes=dict.fromkeys(IDS, (96, 96))), parameters)
+    assert {row["outlines_of"] for row in all_rows(folder).values()} == {"picture:lines.png"}
+    [shared] = control_images(folder).values()
+    np.testing.assert_array_equal(shared, lines)
+
+
+@pytest.mark.parametrize("image", ["six_parts", "nowhere.png", "nowhere.yml"])
+def test_a_shared_image_that_is_not_there_is_refused_before_anything_runs(image: str) -> None:
+    with pytest.raises(ConfigurationError, match=image):
+        DatasetParameters(shared_image=image).preflight()
+
+
+def test_what_is_shared_decides_whether_the_set_is_written_anew(
+    make_sources: Callable[..., DatasetSources], tmp_path: Path
+) -> None:
+    sources = make_sources(IDS)
+    other_edges = replace(sources, edge_maps=Items(list(sources.edge_maps.values())[1:]))
+    picture = tmp_path / "lines.png"
+    Image.new("L", (SIDE, SIDE)).save(picture)
+    of_layout, of_picture = (
+        DatasetParameters(conditioning="shared", shared_image=image) for image in ("four_parts", str(picture))
+    )
+    key = plan_dataset(sources, of_picture).key
+    assert plan_dataset(other_edges, of_picture).key == key
+    assert plan_dataset(sources, of_layout).key == plan_dataset(other_edges, of_layout).key != key
+    Image.new("L", (SIDE, SIDE), 255).save(picture)
+    assert plan_dataset(sources, of_picture).key != key
+    of_skin = DatasetParameters(conditioning="shared")
+    assert plan_dataset(sources, of_skin).key != plan_dataset(other_edges, of_skin).key
 
 
 def test_an_unknown_reference_is_named(make_sources: Callable[..., DatasetSources], folder: Path) -> None:

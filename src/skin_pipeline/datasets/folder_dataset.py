@@ -29,8 +29,9 @@ MARKER = "_manifest.json"
 class FolderDataset(AbstractDataset[FolderPlan, Folder]):
     """A folder that is there wholly or not at all.
 
-    Saving fills a hidden folder beside it, adds ``_manifest.json`` (sha256 and size of each file) and swaps
-    the two. A reader finds the old folder or the new one, or none in the instant between two renames; what a
+    Saving fills a hidden folder beside it, adds ``_manifest.json`` (sha256 and size of each file, and the run
+    that made them where the plan names it) and swaps the two.
+    A reader finds the old folder or the new one, or none in the instant between two renames; what a
     kill in that instant leaves is mended by the next save.
 
     Versions: Kedro's ``versioned`` is not offered; a published folder is known by its digest
@@ -80,7 +81,7 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
             beside.mkdir(parents=True)
             try:
                 data.write(beside)
-                self._publish(beside, data.key)
+                self._publish(beside, data)
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
             self._logger.info("%s: published", self._filepath.name)
@@ -96,7 +97,8 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
 
     def _read(self) -> Folder:
         """Read the marker and see that each file is there."""
-        files = self._marker()["files"]
+        marker = self._marker()
+        files = marker["files"]
         for name, (_, size_bytes) in files.items():
             if not has_size(f"{self._filepath}/{name}", size_bytes):
                 raise IncompleteDatasetError(
@@ -104,7 +106,7 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
                     f"Remove {self._filepath} and run the pipeline that makes it."
                 )
         digests = {name: sha256 for name, (sha256, _) in files.items()}
-        return Folder(self._filepath, json_digest(digests), digests)
+        return Folder(self._filepath, json_digest(digests), digests, marker.get("source_run"))
 
     def _marker(self) -> dict[str, Any]:
         """Read what was published."""
@@ -146,11 +148,12 @@ class FolderDataset(AbstractDataset[FolderPlan, Folder]):
                 "Move it elsewhere and run the same command again."
             )
 
-    def _publish(self, beside: Path, key: str | None) -> None:
+    def _publish(self, beside: Path, plan: FolderPlan) -> None:
         """Flush a filled folder, mark it as complete and swap it with the one in place."""
         paths = sorted(path for path in beside.rglob("*") if path.is_file())
         files = {path.relative_to(beside).as_posix(): _flushed(path) for path in paths}
-        write_atomically(beside / MARKER, canonical_json({"key": key, "files": files}).encode())
+        marker = {"key": plan.key, "files": files, "source_run": plan.source_run}
+        write_atomically(beside / MARKER, canonical_json(marker).encode())
         for folder in {path.parent for path in paths} | {beside}:
             flush_folder(folder)
         retired = self._beside("old")

@@ -112,7 +112,7 @@ def _tasks(rows: Sequence[Row], dataset: Folder, parameters: InferenceParameters
     for row in rows:
         conditioning = Item(
             id=row.skin,
-            record={},
+            record={} if row.outlines_of is None else {"outlines_of": row.outlines_of},
             sha256=dataset.files[row.conditioning_image],
             path=dataset.path / row.conditioning_image,
         )

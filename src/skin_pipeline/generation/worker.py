@@ -26,7 +26,6 @@ from skin_pipeline.items import Output, Task, Worker
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import StableDiffusionXLControlNetPipeline
 
     from skin_pipeline.generation.parameters import InferenceParameters
     from skin_pipeline.generation.weights import WeightsSource
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROMPTS_KEPT = 128
-"""Encoded prompts kept in memory; with SDXL one takes less than 2 MB."""
+"""Encoded prompts kept in memory; one takes less than 2 MB with SDXL, and 6 MB with SD3 in half precision."""
 
 
 class PromptEmbeds(NamedTuple):
@@ -79,18 +78,21 @@ class Generator:
 
     def __init__(
         self,
-        pipeline: StableDiffusionXLControlNetPipeline,
+        pipeline: Any,
         parameters: InferenceParameters,
         provenance: Mapping[str, Any],
     ) -> None:
         """Keep the models.
 
         Args:
-            pipeline: Ready to sample.
+            pipeline: Ready to sample, from :func:`skin_pipeline.generation.pipeline.load_pipeline`.
             parameters: How to generate.
             provenance: JSON that goes into every picture's record.
         """
+        from skin_pipeline.generation.pipeline import sampling_of
+
         self._pipeline = pipeline
+        self._sampling = sampling_of(pipeline)
         self._parameters = parameters
         self._provenance = provenance
         self._has_warned = False
@@ -104,7 +106,8 @@ class Generator:
             InputError: A conditioning image has a size that the autoencoder cannot make.
             SkinPipelineError: The models gave numbers that are not finite.
         """
-        controls = [_control_image(task, self._pipeline.vae_scale_factor) for task in tasks]
+        multiple_px, longest_px = self._sampling.sides_px(self._pipeline)
+        controls = [_control_image(task, multiple_px, longest_px) for task in tasks]
         outputs: dict[int, Output] = {}
         for indices in _by_size(controls):
             batch = [tasks[index] for index in indices]
@@ -130,10 +133,9 @@ class Generator:
         import torch
 
         height, width = controls[0].shape[:2]
-        control = torch.from_numpy(np.stack(controls)).permute(0, 3, 1, 2).float() / 255
         embeds = [self._embeds_of(request) for request in requests]
         images: np.ndarray = self._pipeline(
-            image=control,
+            **self._sampling.control_of(np.stack(controls)),
             height=height,
             width=width,
             prompt_embeds=_joined([one.prompt for one in embeds]),
@@ -148,7 +150,7 @@ class Generator:
         ).images
         if not np.isfinite(images).all():
             raise SkinPipelineError(
-                f"The models gave numbers that are not finite in {self._pipeline.unet.dtype}. Set"
+                f"The models gave numbers that are not finite in {self._dtype()}. Set"
                 " inference.dtype to bf16 or fp32; if the weights themselves are broken, train again."
             )
         return list(np.rint(images * 255).astype(np.uint8))
@@ -169,6 +171,7 @@ class Generator:
         with torch.inference_mode():
             encoded = self._pipeline.encode_prompt(
                 prompt=prompt,
+                **self._sampling.prompt_arguments,
                 negative_prompt=negative_prompt or None,
                 do_classifier_free_guidance=self._parameters.guidance_scale > 1,
                 device=self._pipeline._execution_device,
@@ -177,16 +180,20 @@ class Generator:
 
     def _say_if_too_long(self, prompt: str) -> None:
         """Warn, once, that the text encoders do not see the end of a prompt."""
-        tokenizer = self._pipeline.tokenizer
+        tokenizer, limit = self._sampling.longest_reader(self._pipeline)
         num_tokens = len(tokenizer(prompt, truncation=False, verbose=False).input_ids)
-        if num_tokens > tokenizer.model_max_length and not self._has_warned:
+        if num_tokens > limit and not self._has_warned:
             self._has_warned = True
             logger.warning(
                 "Prompts longer than %d tokens are cut at their end, where a caption quotes its last legends;"
                 " the first such prompt has %d tokens. The conditioning image still carries every legend.",
-                tokenizer.model_max_length,
+                limit,
                 num_tokens,
             )
+
+    def _dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self._sampling.denoiser_of(self._pipeline).dtype
+        return dtype
 
     def _record(self, task: Task, picture: np.ndarray) -> dict[str, Any]:
         height, width = picture.shape[:2]
@@ -197,25 +204,34 @@ class Generator:
             "seed": request["seed"],
             "conditioning": task.inputs["conditioning"].id,
             "conditioning_sha256": task.inputs["conditioning"].sha256,
+            **task.inputs["conditioning"].record,
             **self._provenance,
             "settings": {
                 **self._parameters.settings(),
-                "dtype": str(self._pipeline.unet.dtype).removeprefix("torch."),
+                "dtype": str(self._dtype()).removeprefix("torch."),
                 "size_px": [width, height],
             },
         }
 
 
-def _control_image(task: Task, multiple_px: int) -> np.ndarray:
-    """Return the task's conditioning image as (H, W, 3) uint8; H and W are multiples of ``multiple_px``."""
+def _control_image(task: Task, multiple_px: int, longest_px: int | None) -> np.ndarray:
+    """Return the task's conditioning image as (H, W, 3) uint8.
+
+    H and W are multiples of ``multiple_px`` and not longer than ``longest_px``, if that is given.
+    """
     conditioning = task.inputs["conditioning"]
     image = conditioning.load_image()
     height, width = image.shape[:2]
     if height % multiple_px or width % multiple_px:
         raise InputError(
             f"The conditioning image of '{conditioning.id}' is {width}x{height} px; both must be multiples of"
-            f" {multiple_px}, by which the autoencoder downsamples. Resize to such a size and run data_prep"
-            " again."
+            f" {multiple_px}, the side of what the base model sees as one cell. Resize to such a size and run"
+            " data_prep again."
+        )
+    if longest_px is not None and max(height, width) > longest_px:
+        raise InputError(
+            f"The conditioning image of '{conditioning.id}' is {width}x{height} px; the base model knows"
+            f" places up to {longest_px} px. Resize to a smaller size and run data_prep again."
         )
     return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
 

@@ -94,7 +94,7 @@ def load_edges(item: Item) -> NDArray[np.uint8]:
     """Load an edge map at the size that its record states, (H, W).
 
     The edges of a reference skin may stand for those of a skin of another size (see
-    :func:`skin_pipeline.prep.publish.shared_edges`). They are stretched to it, without blur: every key of the
+    :func:`skin_pipeline.prep.shared.shared_edges`). They are stretched to it, without blur: every key of the
     reference stays in the picture.
     """
     edges = item.load_image()

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_inside
 from skin_pipeline.items import Output, Rejection, Task, Worker
-from skin_pipeline.prep.edges import load_edges
+from skin_pipeline.prep.shared import load_outlines
 from skin_pipeline.schemas import Parameters
 from skin_pipeline.typefaces import font_path, ink_box, load_font, missing_glyphs
 
@@ -43,8 +43,7 @@ class GlyphParameters(Parameters):
     """Only strings read with a confidence above this are rendered."""
 
     background: Literal["shared", "per_skin"] = "per_skin"
-    """Edges behind the glyphs: those of one reference skin for all (stretched to the size of skins that
-    have another), or each skin's own."""
+    """Edges behind the glyphs: those that all skins share, ``dataset.shared_image``, or each skin's own."""
 
     font: Path | None = None
     """A .ttf or .otf file; by default the Noto Sans SC subset of the package."""
@@ -108,8 +107,8 @@ def make_glyph_renderer(parameters: GlyphParameters) -> Worker:
         parameters: How to render.
 
     Returns:
-        A worker for tasks with the sources ``edge_maps`` (the background, which is stretched to the
-        ``size_px`` of its record if it has another size) and ``text_boxes``.
+        A worker for tasks with the sources ``edge_maps`` (the background, see
+        :func:`skin_pipeline.prep.shared.load_outlines`) and ``text_boxes``.
     """
     return partial(_render_batch, parameters)
 
@@ -122,7 +121,7 @@ def _render_task(task: Task, parameters: GlyphParameters) -> Output:
     boxes = task.inputs["text_boxes"].record["boxes"]
     sure = [box for box in boxes if box["confidence"] > parameters.min_confidence]
     glyphs = render_legends(
-        load_edges(task.inputs["edge_maps"]),
+        load_outlines(task.inputs["edge_maps"]),
         [Legend(box["text"], as_quads(box["quad"])[0]) for box in sure],
         font=parameters.font_file,
         min_height_px=parameters.min_height_px,
@@ -131,7 +130,9 @@ def _render_task(task: Task, parameters: GlyphParameters) -> Output:
     skipped = [_unsure(box, parameters.min_confidence) for box in boxes if box not in sure]
     skipped += [{"text": legend.text, "reason": reason} for legend, reason in glyphs.skipped]
     rendered = [{"text": legend.text, "quad": legend.quad.tolist()} for legend in glyphs.rendered]
-    return Output({"rendered": rendered, "skipped": skipped}, glyphs.image)
+    outlines = task.inputs["edge_maps"].record.get("outlines_of")
+    shared = {} if outlines is None else {"outlines_of": outlines}
+    return Output({"rendered": rendered, "skipped": skipped, **shared}, glyphs.image)
 
 
 def _unsure(box: Mapping[str, Any], min_confidence: float) -> dict[str, str]:

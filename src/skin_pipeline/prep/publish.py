@@ -22,7 +22,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -35,11 +35,10 @@ from pydantic import Field
 
 from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, InputError
 from skin_pipeline.geometry import Size, as_quads, clip_quads, quads_inside
-from skin_pipeline.items import FolderPlan, Item, Items, encode_png, json_digest, source_digest
+from skin_pipeline.items import FolderPlan, Items, encode_png, json_digest, source_digest
+from skin_pipeline.prep import shared
 from skin_pipeline.prep.duplicates import near_duplicate_groups
-from skin_pipeline.prep.edges import load_edges
-from skin_pipeline.prep.resize import resize_lines
-from skin_pipeline.schemas import Parameters
+from skin_pipeline.prep.shared import SharedOutlines
 
 ConditioningMode = Literal["shared", "per_skin", "glyph"]
 
@@ -52,15 +51,12 @@ FRAME_TOLERANCE_PX = 1.0
 _LEGENDS_AT_END = re.compile(r', writing ((?:"[^"]*")(?:, "[^"]*")*)$')
 
 
-class DatasetParameters(Parameters):
+class DatasetParameters(SharedOutlines):
     """What is published, and how it is divided."""
 
     conditioning: ConditioningMode = "per_skin"
-    """``per_skin``: each skin's own edges. ``shared``: the reference skin's edges for all, stretched to the
-    size of skins that have another. ``glyph``: edges with the legends rendered into them."""
-
-    reference_skin: str | None = None
-    """Id of the skin whose edges are shared, here and by ``glyphs.background: shared``; null: the first."""
+    """``per_skin``: each skin's own edges. ``shared``: one image for all, ``shared_image``. ``glyph``: edges
+    with the legends rendered into them."""
 
     validation_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the skins that is held out. Above 0 at least one skin is."""
@@ -87,23 +83,28 @@ class DatasetSources:
     text_boxes: Items
     glyph_maps: Items
 
-    def used(self, mode: ConditioningMode) -> dict[str, Items]:
-        """Return the items that a conditioning mode uses, by name."""
-        left_aside = "edge_maps" if mode == "glyph" else "glyph_maps"
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != left_aside}
+    def used(self, parameters: DatasetParameters) -> dict[str, Items]:
+        """Return the items that the conditioning wanted uses, by name."""
+        mode = parameters.conditioning
+        left_aside = {"edge_maps" if mode == "glyph" else "glyph_maps"}
+        if mode == "shared" and not parameters.needs_edges:
+            left_aside.add("edge_maps")
+        return {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_aside
+        }
 
-    def ids(self, mode: ConditioningMode) -> list[str]:
-        """List the skins that came through every stage that the conditioning mode needs of each skin."""
-        needed = self.used(mode)
-        if mode == "shared":
-            del needed["edge_maps"]
+    def ids(self, parameters: DatasetParameters) -> list[str]:
+        """List the skins that came through every stage that the conditioning wanted needs of each skin."""
+        needed = self.used(parameters)
+        if parameters.conditioning == "shared":
+            needed.pop("edge_maps", None)
         first, *others = needed.values()
         return [item_id for item_id in first if all(item_id in other for other in others)]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the manifest; the fields are its columns. Older training sets lack the last two."""
+    """One row of the manifest; the fields are its columns. Older training sets lack the last three."""
 
     text: str
     image: str
@@ -115,6 +116,9 @@ class Row:
     """Width and height of the raw skin, before it was resized."""
     crop_px: list[int] | None = None
     """How much was cut off at the left and at the top, in pixels of the published picture."""
+    outlines_of: str | None = None
+    """What the conditioning image shows the outlines of, if not of the skin itself: ``layout:four_parts``,
+    ``picture:lines.png`` or the id of another skin."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,11 @@ class Legend:
 
 def plan_dataset(sources: DatasetSources, parameters: DatasetParameters) -> FolderPlan:
     """Plan the published folder; it is written anew only when something that it is made from has changed."""
-    contents = {name: items.digest for name, items in sources.used(parameters.conditioning).items()}
-    makers = (__name__, near_duplicate_groups.__module__, load_edges.__module__, resize_lines.__module__)
+    contents = {name: items.digest for name, items in sources.used(parameters).items()}
+    if parameters.conditioning == "shared":
+        outlines = shared.drawn_or_given(parameters)
+        contents["shared_image"] = "" if outlines is None else outlines.sha256
+    makers = (__name__, near_duplicate_groups.__module__, *shared.MODULES)
     modules = {module: source_digest(module) for module in makers}
     key = json_digest([contents, parameters.model_dump(mode="json"), modules])
     return FolderPlan(partial(write_dataset, sources=sources, parameters=parameters), key)
@@ -146,7 +153,7 @@ def write_dataset(folder: Path, sources: DatasetSources, parameters: DatasetPara
         IncompleteDatasetError: No skin came through all stages, or a published file is missing or wrong.
         ConfigurationError: The parameters cannot be met by these skins.
     """
-    ids = sources.ids(parameters.conditioning)
+    ids = sources.ids(parameters)
     if not ids:
         raise IncompleteDatasetError(
             "No skin came through all stages, so there is nothing to publish. rejected.jsonl says why each "
@@ -155,13 +162,13 @@ def write_dataset(folder: Path, sources: DatasetSources, parameters: DatasetPara
     _refuse_equal_file_names(ids)
     hashes = {item_id: sources.selected_skins[item_id].record["phash"] for item_id in ids}
     held_out = choose_validation(hashes, parameters)
-    control_images = _write_conditioning_images(folder, ids, sources, parameters)
+    outlines = _write_conditioning_images(folder, ids, sources, parameters)
     _copy_images(folder, ids, sources)
     tally = _Tally()
     for split in SPLITS:
         members = [item_id for item_id in ids if (item_id in held_out) == (split == "validation")]
-        rows = (_row(id_, control_images[id_], sources, parameters, tally.left_out) for id_ in members)
-        _write_manifests(folder, split, tally.count(folder, split, rows))
+        rows = (_row(id_, outlines[id_], sources, parameters, tally.left_out) for id_ in members)
+        write_manifests(folder, split, tally.count(folder, split, rows))
     _write_card(folder, tally, parameters)
     check_dataset(folder, hashes, parameters.near_duplicate_bits)
 
@@ -219,7 +226,7 @@ def split_legends(text: str) -> tuple[str, list[str]]:
 
 def _row(
     item_id: str,
-    control_image: str,
+    control: "_Control",
     sources: DatasetSources,
     parameters: DatasetParameters,
     left_out: Counter[str],
@@ -232,12 +239,13 @@ def _row(
     return Row(
         text=join_legends(caption, [legend.text for legend in legends]),
         image=f"images/{file_name(item_id)}",
-        conditioning_image=control_image,
+        conditioning_image=control.published,
         box=[legend.quad for legend in legends],
         skin=item_id,
         conditioning=parameters.conditioning,
         original_size_px=list(resized["source_size_px"]),
         crop_px=[max(0, round(-shift)) for *_, shift in resized["matrix"]],
+        outlines_of=control.outlines_of,
     )
 
 
@@ -274,35 +282,47 @@ def _copy_images(folder: Path, ids: Iterable[str], sources: DatasetSources) -> N
         shutil.copyfile(path, folder / "images" / file_name(item_id))
 
 
+@dataclass(frozen=True)
+class _Control:
+    """A published conditioning image: its path, and what it shows the outlines of if not of its own skin."""
+
+    published: str
+    outlines_of: str | None
+
+
 def _write_conditioning_images(
     folder: Path, ids: Sequence[str], sources: DatasetSources, parameters: DatasetParameters
-) -> dict[str, str]:
-    """Write the conditioning images as RGB; return the published path by skin."""
+) -> dict[str, _Control]:
+    """Write the conditioning images as RGB; return them by skin."""
     (folder / "conditioning_images").mkdir()
     if parameters.conditioning == "shared":
         return _write_shared_conditioning_images(folder, ids, sources, parameters)
     items = sources.glyph_maps if parameters.conditioning == "glyph" else sources.edge_maps
     return {
-        item_id: _write_conditioning_image(folder, file_name(item_id), items[item_id].load_image())
+        item_id: _Control(
+            _write_conditioning_image(folder, file_name(item_id), items[item_id].load_image()),
+            items[item_id].record.get("outlines_of"),
+        )
         for item_id in ids
     }
 
 
 def _write_shared_conditioning_images(
     folder: Path, ids: Sequence[str], sources: DatasetSources, parameters: DatasetParameters
-) -> dict[str, str]:
-    """Write the reference skin's edges once for each size; return the published path by skin."""
-    reference = choose_reference(sources.edge_maps, parameters.reference_skin)
-    own_size = tuple(reference.record["size_px"])
+) -> dict[str, _Control]:
+    """Write what is shared once for each size; return it by skin."""
+    image = shared.shared_edge_map(sources.edge_maps, parameters)
+    own_size = tuple(image.record["size_px"])
     sizes = {item_id: tuple(sources.resized_skins[item_id].record["size_px"]) for item_id in ids}
     published = {}
     for width, height in sorted(set(sizes.values())):
         suffix = "" if (width, height) == own_size else f"_{width}x{height}"
-        name = file_name(reference.id + suffix)
-        published[width, height] = _write_conditioning_image(
-            folder, name, load_edges(with_size(reference, (width, height)))
-        )
-    return {item_id: published[size] for item_id, size in sizes.items()}
+        name = file_name(image.id + suffix)
+        lines = shared.load_outlines(shared.with_size(image, (width, height)))
+        published[width, height] = _write_conditioning_image(folder, name, lines)
+    return {
+        item_id: _Control(published[size], image.record["outlines_of"]) for item_id, size in sizes.items()
+    }
 
 
 def _write_conditioning_image(folder: Path, name: str, lines: np.ndarray) -> str:
@@ -312,45 +332,14 @@ def _write_conditioning_image(folder: Path, name: str, lines: np.ndarray) -> str
     return published
 
 
-def choose_reference(edge_maps: Items, reference_skin: str | None) -> Item:
-    """Return the edges that all skins share.
+def write_manifests(folder: Path, split: str, rows: Iterator[Row]) -> None:
+    """Write a split's rows twice, some at a time; a split without rows has no parquet file.
 
     Args:
-        edge_maps: Edges by skin.
-        reference_skin: Id of the skin, or None for the first.
-
-    Raises:
-        ConfigurationError: There is no such skin among those that were traced.
+        folder: The published folder.
+        split: One of :data:`SPLITS`.
+        rows: Their pictures may be written while they are asked for.
     """
-    wanted = next(iter(edge_maps), None) if reference_skin is None else reference_skin
-    if wanted is None or wanted not in edge_maps:
-        some_ids = ", ".join(map(repr, list(edge_maps)[:3]))
-        raise ConfigurationError(
-            f"dataset.reference_skin is {reference_skin!r}, which is not among the {len(edge_maps)} skins "
-            f"with edges. Name one by its id, the path in the raw folder without suffix ({some_ids} …)."
-        )
-    return edge_maps[wanted]
-
-
-def shared_edges(edge_maps: Items, reference_skin: str | None) -> Items:
-    """Give every skin the reference skin's edges; see :func:`choose_reference`.
-
-    Each record keeps the ``size_px`` of the skin's own edges, to which :func:`load_edges` stretches them.
-    """
-    reference = choose_reference(edge_maps, reference_skin)
-    return Items(
-        replace(with_size(reference, edges.record["size_px"]), id=item_id)
-        for item_id, edges in edge_maps.items()
-    )
-
-
-def with_size(edges: Item, size: Sequence[int]) -> Item:
-    """Return an edge map that is to be loaded at a size (width, height)."""
-    return replace(edges, record={**edges.record, "size_px": list(size)})
-
-
-def _write_manifests(folder: Path, split: str, rows: Iterator[Row]) -> None:
-    """Write the rows twice, some at a time; a split without rows has no parquet file."""
     with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as lines, ExitStack() as stack:
         write_metadata: Callable[[Sequence[Row]], None] | None = None
         while some := list(islice(rows, ROWS_AT_ONCE)):
@@ -376,6 +365,7 @@ def _metadata_writer(path: Path) -> Iterator[Callable[[Sequence[Row]], None]]:
         ("box", quads),
         *((name, pa.string()) for name in ("skin", "conditioning")),
         *((name, pa.list_(pa.int64())) for name in ("original_size_px", "crop_px")),
+        ("outlines_of", pa.string()),
     ]
     named = {"image": "image_file_name", "conditioning_image": "conditioning_image_file_name"}
     schema = pa.schema(columns)
@@ -396,12 +386,7 @@ task_categories:
 tags:
 - controlnet
 - keyboard-skins
-configs:
-- config_name: default
-  metadata_filenames:
-{metadata_filenames}
-  data_files:
-{data_files}
+{configs}
 ---
 
 # Keyboard skins for ControlNet training
@@ -425,6 +410,7 @@ skins = load_dataset("path/of/this/folder")
 | `conditioning` | `{mode}` |
 | `original_size_px` | width and height of the raw skin, before it was resized |
 | `crop_px` | what was cut off at the left and at the top, in pixels of `image`; (0, 0) where nothing was |
+| `outlines_of` | what `conditioning_image` shows the outlines of, where not of the skin itself |
 
 `train.jsonl` and `validation.jsonl` hold the same rows, with paths in place of pictures.
 
@@ -433,21 +419,27 @@ Legends: {num_legends} in all. {left_out}
 
 _CONDITIONING_IN_WORDS = {
     "per_skin": "the skin's own edges (Canny)",
-    "shared": "the edges (Canny) of one reference skin, the same for all rows",
+    "shared": "one image of outlines, the same for all rows of a size",
     "glyph": "edges (Canny) with the legends rendered into them",
 }
 
 
-def _write_card(folder: Path, tally: _Tally, parameters: DatasetParameters) -> None:
-    present = [split for split in SPLITS if tally.num_rows[split]]
-    data_files = [
+def card_configs(splits: Iterable[str]) -> str:
+    """Return the part of a card's YAML that tells the datasets library which file is which split."""
+    splits = list(splits)
+    files = [f"  - {split}_metadata.parquet" for split in splits]
+    paths = [
         f"  - split: {split}\n    path: [{split}_metadata.parquet, images/*.png, conditioning_images/*.png]"
-        for split in present
+        for split in splits
     ]
+    header = ["configs:", "- config_name: default", "  metadata_filenames:"]
+    return "\n".join([*header, *files, "  data_files:", *paths])
+
+
+def _write_card(folder: Path, tally: _Tally, parameters: DatasetParameters) -> None:
     counts = ", ".join(f"{count} {reason}" for reason, count in sorted(tally.left_out.items()))
     card = _CARD.format(
-        metadata_filenames="\n".join(f"  - {split}_metadata.parquet" for split in present),
-        data_files="\n".join(data_files),
+        configs=card_configs([split for split in SPLITS if tally.num_rows[split]]),
         num_train=tally.num_rows["train"],
         num_validation=tally.num_rows["validation"],
         sizes=_sizes_in_words(tally.sizes),
