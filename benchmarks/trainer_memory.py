@@ -3,6 +3,7 @@
     python benchmarks/trainer_memory.py             # without a GPU: minutes
     python benchmarks/trainer_memory.py --quick     # a sign of life
     python benchmarks/trainer_memory.py --sdxl      # also estimates for SDXL: a quarter of an hour
+    python benchmarks/trainer_memory.py --sd3       # also estimates for SD3 medium: minutes
     python benchmarks/trainer_memory.py --gpu [--script PATH/train_controlnet_sdxl.py]
 
 Without a GPU: the embedded model makes two optimizer steps for each of several settings, each in a process
@@ -91,6 +92,49 @@ SDXL_UNET: dict[str, Any] = {
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
     "use_linear_projection": True,
 }
+SD3 = {
+    "model_base": "sd3",
+    "mixed_precision": "bf16",
+    "resolution_px": 1024,
+    "train_batch_size": 1,
+    "adam_beta2": 0.999,
+    "loss_weighting": "none",
+}
+SD3_CASES: dict[str, dict[str, Any]] = {
+    "bf16": {},
+    "checkpointing": {"gradient_checkpointing": True},
+    "checkpointing, 8-bit AdamW": {"gradient_checkpointing": True, "optimizer": "adamw_8bit"},
+    "512 px": {"resolution_px": 512},
+    "512 px, checkpointing": {"resolution_px": 512, "gradient_checkpointing": True},
+    "lora 64": {"controlnet_kind": "lora"},
+    "lora 64, checkpointing": {"controlnet_kind": "lora", "gradient_checkpointing": True},
+}
+SD3_TRANSFORMER: dict[str, Any] = {
+    "attention_head_dim": 64,
+    "caption_projection_dim": 1536,
+    "in_channels": 16,
+    "joint_attention_dim": 4096,
+    "num_attention_heads": 24,
+    "num_layers": 24,
+    "out_channels": 16,
+    "patch_size": 2,
+    "pooled_projection_dim": 2048,
+    "pos_embed_max_size": 192,
+    "sample_size": 128,
+}
+"""As diffusers' convert_sd3_to_diffusers.py writes it for SD3 medium."""
+SD3_VAE: dict[str, Any] = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "latent_channels": 16,
+    "layers_per_block": 2,
+    "sample_size": 1024,
+    "scaling_factor": 1.5305,
+    "shift_factor": 0.0609,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "use_post_quant_conv": False,
+    "use_quant_conv": False,
+}
 SDXL_SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 NUM_STEPS, NUM_WARMUP_STEPS = 12, 4
 LARGEST_BATCH = 64
@@ -109,7 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     else:
         figures["small"] = compare_small(options.quick)
         if options.sdxl:
-            figures["sdxl_1024_estimated"] = estimate_sdxl()
+            figures["sdxl_1024_estimated"] = estimate_cases(SDXL, SDXL_CASES)
+        if options.sd3:
+            figures["sd3_1024_estimated"] = estimate_cases(SD3, SD3_CASES)
     report(figures)
     return figures
 
@@ -121,6 +167,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="two cases; on a GPU: 512 px, batch 1")
     parser.add_argument("--sdxl", action="store_true", help="also estimate SDXL at 1024")
+    parser.add_argument("--sd3", action="store_true", help="also estimate SD3 medium at 1024 and 512")
     parser.add_argument("--gpu", action="store_true", help="measure an SDXL of true size on a GPU")
     parser.add_argument("--script", type=Path, help="diffusers' train_controlnet_sdxl.py, to compare with")
     options = parser.parse_args(arguments)
@@ -175,17 +222,13 @@ def compare_small(quick: bool) -> dict[str, dict[str, Any]]:
 
 
 def estimate_step(task: dict[str, Any]) -> dict[str, Any]:
-    """Return the trainer's own estimate for some settings; ``sdxl`` as a base is built from this file."""
-    from diffusers import DDPMScheduler
-
+    """Return the trainer's own estimate for some settings; ``sdxl`` and ``sd3`` are built from this file."""
     from skin_pipeline.training.estimate import build_empty, estimate_memory
 
     settings = dict(task["settings"])
     with tempfile.TemporaryDirectory() as folder:
-        if settings.get("model_base") == "sdxl":
-            write_config(Path(folder) / "unet", "UNet2DConditionModel", SDXL_UNET)
-            (Path(folder) / "model_index.json").write_text("{}", encoding="utf-8")
-            DDPMScheduler(**SDXL_SCHEDULE).save_pretrained(Path(folder) / "scheduler")
+        if settings.get("model_base") in {"sdxl", "sd3"}:
+            write_base(Path(folder), settings["model_base"])
             settings["model_base"] = folder
         parameters = TrainParameters(**settings)
         model = build_empty(parameters)
@@ -193,6 +236,22 @@ def estimate_step(task: dict[str, Any]) -> dict[str, Any]:
     began = time.process_time()
     memory = estimate_memory(model, parameters, parameters.mixed_precision, task["device_type"], images)
     return {"parts": dict(memory.parts), "peak": memory.peak, "cpu_seconds": time.process_time() - began}
+
+
+def write_base(folder: Path, kind: str) -> None:
+    """Write an SDXL's or an SD3's configuration files, without weights."""
+    from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
+
+    if kind == "sdxl":
+        index = "StableDiffusionXLPipeline"
+        write_config(folder / "unet", "UNet2DConditionModel", SDXL_UNET)
+        DDPMScheduler(**SDXL_SCHEDULE).save_pretrained(folder / "scheduler")
+    else:
+        index = "StableDiffusion3Pipeline"
+        write_config(folder / "transformer", "SD3Transformer2DModel", SD3_TRANSFORMER)
+        write_config(folder / "vae", "AutoencoderKL", SD3_VAE)
+        FlowMatchEulerDiscreteScheduler(shift=3.0).save_pretrained(folder / "scheduler")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": index}), encoding="utf-8")
 
 
 def write_config(folder: Path, class_name: str, values: dict[str, Any]) -> None:
@@ -245,10 +304,8 @@ def random_batch(family: Any, p: TrainParameters) -> Any:
     """Return a batch of noise that fits the model."""
     import torch
 
-    from skin_pipeline.training.estimate import _empty_batch
-
     count = p.train_batch_size // p.gradient_accumulation_steps
-    batch = _empty_batch(family, count, p.crop_px or p.resolution_px)
+    batch = family.empty_batch(count, p.crop_px or p.resolution_px)
     return batch._with_each(
         lambda t: torch.randn(t.shape) if t.is_floating_point() else torch.randint(0, 999, t.shape)
     )
@@ -268,11 +325,11 @@ def allocated_peak(work: Callable[[], None]) -> int:
     return peak
 
 
-def estimate_sdxl() -> dict[str, dict[str, Any]]:
-    """Return the estimates for SDXL at 1024 on a GPU."""
+def estimate_cases(common: Figures, cases: dict[str, Figures]) -> dict[str, Figures]:
+    """Return the estimates for a base model of true size on a GPU."""
     return {
-        name: in_a_process(estimate_step, {"settings": {**SDXL, **changes}, "device_type": "cuda"})
-        for name, changes in SDXL_CASES.items()
+        name: in_a_process(estimate_step, {"settings": {**common, **changes}, "device_type": "cuda"})
+        for name, changes in cases.items()
     }
 
 
@@ -449,10 +506,11 @@ def report(figures: dict[str, Any]) -> None:
     """Print the tables, and all figures as one line of JSON."""
     for name, some in figures.get("small", {}).items():
         print(f"{name:<20}" + (some.get("error") or small_row(some)))
-    for name, some in figures.get("sdxl_1024_estimated", {}).items():
-        parts = {part: round(size / GIB, 2) for part, size in some.get("parts", {}).items()}
-        peak = f"{some['peak'] / GIB:.2f} GiB" if parts else some["error"]
-        print(f"SDXL 1024, {name}: {peak} {parts}")
+    for base in ("sdxl", "sd3"):
+        for name, some in figures.get(f"{base}_1024_estimated", {}).items():
+            parts = {part: round(size / GIB, 2) for part, size in some.get("parts", {}).items()}
+            peak = f"{some['peak'] / GIB:.2f} GiB" if parts else some["error"]
+            print(f"{base} 1024, {name}: {peak} {parts}")
     for name, some in figures.get("gpu", {}).items():
         print(f"{name}: {some}")
     print(json.dumps(figures))

@@ -1,13 +1,21 @@
-"""A small SDXL pipeline folder with random weights, and a training set that fits it."""
+"""Small pipeline folders with random weights, SDXL's and SD3's, and a training set that fits them."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, StableDiffusionXLPipeline
+from diffusers import (
+    DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionXLPipeline,
+)
 from PIL import Image
+from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
 
 from skin_pipeline.embedded.architecture import (
     build_autoencoder,
@@ -18,6 +26,7 @@ from skin_pipeline.embedded.architecture import (
 )
 
 LATENT_CHANNELS = 4
+SD3_LATENT_CHANNELS = 16
 CAPTIONS = ("a keyboard skin of pink keys", "a keyboard skin of blue keys", '粉色键盘, writing "空格"')
 
 
@@ -44,6 +53,46 @@ def save_tiny_pipeline(folder: Path, prediction_type: str = "v_prediction", seed
         scheduler=scheduler,
         force_zeros_for_empty_prompt=prediction_type == "epsilon",
         add_watermarker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def save_tiny_sd3(folder: Path, has_t5: bool = True, seed: int = 0, **transformer_config: Any) -> Path:
+    """Save a random pipeline of SD3's classes: four blocks of two heads, f = 8, patches of 2."""
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer(CAPTIONS * 4, 600)
+    first, text_encoder_2 = build_text_encoders(len(tokenizer), (32, 64))
+    vae = build_autoencoder((8, 16, 16, 16), SD3_LATENT_CHANNELS, 64)
+    vae.register_to_config(scaling_factor=1.5305, shift_factor=0.0609)
+    transformer = SD3Transformer2DModel(
+        sample_size=8,
+        num_layers=4,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=128,
+        caption_projection_dim=32,
+        pooled_projection_dim=2 * first.config.projection_dim,
+        pos_embed_max_size=12,
+        **transformer_config,
+    )
+    torch.nn.init.normal_(transformer.proj_out.weight, std=0.1)
+    t5_tokenizer = T5Tokenizer(
+        vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((chr(c), -3.0) for c in range(33, 127))],
+        extra_ids=0,
+        model_max_length=256,
+    )
+    t5 = T5Config(vocab_size=len(t5_tokenizer), d_model=128, d_kv=16, d_ff=64, num_layers=1, num_heads=2)
+    pipeline = StableDiffusion3Pipeline(
+        vae=vae,
+        text_encoder=CLIPTextModelWithProjection(first.config),
+        text_encoder_2=text_encoder_2,
+        text_encoder_3=T5EncoderModel(t5) if has_t5 else None,
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        tokenizer_3=t5_tokenizer if has_t5 else None,
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
     )
     pipeline.save_pretrained(folder)
     return folder

@@ -166,7 +166,7 @@ def test_numbers_that_are_not_finite_stop_the_run(controlnet, published, paramet
 
 def test_a_controlnet_of_another_base_model_is_refused(parameters, tmp_path):
     build_controlnet(build_unet((32, 64), 4, 64, 8)).save_pretrained(tmp_path)
-    with pytest.raises(ConfigurationError, match="its cross_attention_dim is 64, the UNet's 96"):
+    with pytest.raises(ConfigurationError, match="its cross_attention_dim is 64, the base model's 96"):
         load_pipeline(parameters, locate_base_model(parameters.base_model), tmp_path)
 
 

@@ -41,6 +41,20 @@ def test_each_picture_is_read_at_its_bucket(mixed: Path) -> None:
         assert sample.read_picture().shape == sample.read_conditioning().shape == (height, width, 3)
 
 
+def test_legends_too_small_for_the_base_model_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = save_training_set(tmp_path / "set", num_train=2, sizes_px=[(256, 256)])
+    low, high = ([[0, 0], [60, 0], [60, height], [0, height]] for height in (10, 40))
+    edit_rows(folder, text='a skin, writing "Q", "W"', box=[low, high])
+    read(folder, model_base="embedded")
+    assert "2 of 4 other legends are lower than 16 px" in caplog.text
+    caplog.clear()
+    edit_rows(folder, text='a skin, writing "Q", "W"', box=[high, high])
+    read(folder, model_base="embedded")
+    assert "legends are lower" not in caplog.text
+
+
 def test_the_log_says_what_becomes_of_the_pictures(mixed: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         read(mixed)

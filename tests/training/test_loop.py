@@ -26,6 +26,7 @@ from skin_pipeline.training.ending import read_outcome, train_to_an_end
 from skin_pipeline.training.lifecycle import EXIT_STOPPED, StopRequest
 from skin_pipeline.training.metrics import deterministic_rows, read_metrics
 from skin_pipeline.training.sampling import SampleOrder, seed_of
+from skin_pipeline.training.sdxl import SDXLFamily
 from tests.tiny_models import save_tiny_pipeline, save_training_set
 from tests.training.conftest import MakeRun, train_here
 
@@ -68,13 +69,13 @@ def test_only_the_controlnet_moves(
 ) -> None:
     used = []
 
-    class Recorded(loop.SDXLFamily):
+    class Recorded(SDXLFamily):
         def __init__(self, parameters: Any) -> None:
             super().__init__(parameters)
             self.initial = {name: p.clone() for name, p in self.controlnet.state_dict().items()}
             used.append(self)
 
-    monkeypatch.setattr(loop, "SDXLFamily", Recorded)
+    monkeypatch.setattr(loop, "load_family", Recorded)
     run = make_run(max_train_steps=2)
     assert train_here(run)
     (backend,) = used
@@ -255,9 +256,7 @@ def test_encodings_are_made_once_for_all_runs(make_run: MakeRun, monkeypatch: py
 
     monkeypatch.setattr(loop, "fill_cache", counted)
     train_here(make_run("one", max_train_steps=1))
-    monkeypatch.setattr(
-        loop.SDXLFamily, "encode_images", lambda *_: pytest.fail("a picture was encoded again")
-    )
+    monkeypatch.setattr(SDXLFamily, "encode_images", lambda *_: pytest.fail("a picture was encoded again"))
     train_here(make_run("two", max_train_steps=1, learning_rate=5e-4, seed=3, caption_dropout=0.0))
     assert counts == [(10, 4), (0, 0)]  # three captions and the form of no prompt
 
@@ -341,7 +340,7 @@ def test_batch_that_processes_cannot_share_is_refused(make_run: MakeRun) -> None
 def test_weights_stored_in_half_precision_are_used_in_full(tiny_pipeline: Path, tmp_path: Path) -> None:
     stored = tmp_path / "half"
     StableDiffusionXLPipeline.from_pretrained(tiny_pipeline, dtype=torch.float16).save_pretrained(stored)
-    backend = loop.SDXLFamily(
+    backend = SDXLFamily(
         TrainParameters(model_base=str(stored), conditioning_embedding_out_channels=(8, 8, 8, 16))
     )
     assert backend.unet.dtype == backend.controlnet.dtype == torch.float32

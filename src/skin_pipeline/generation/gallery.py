@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from skin_pipeline.generation.parameters import GalleryParameters
 from skin_pipeline.items import Folder, Item
+from skin_pipeline.pages import page_environment
 from skin_pipeline.prep.publish import Row
 
 _TEMPLATE = "gallery.html.jinja2"
@@ -81,20 +81,17 @@ def render_page(
     shown = items[: parameters.max_pictures]
     by_skin = groupby(shown, key=lambda item: str(item.record["conditioning"]))
     boards = [_board(skin, list(group), rows.get(skin), dataset.path, parameters) for skin, group in by_skin]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE).render(
-        title=parameters.title,
-        aspect=parameters.display_aspect,
-        boards=boards,
-        summary=_summary(items),
-        num_shown=len(shown),
-        num_pictures=len(items),
+    return (
+        page_environment(Path(__file__).parent)
+        .get_template(_TEMPLATE)
+        .render(
+            title=parameters.title,
+            aspect=parameters.display_aspect,
+            boards=boards,
+            summary=_summary(items),
+            num_shown=len(shown),
+            num_pictures=len(items),
+        )
     )
 
 
@@ -127,7 +124,7 @@ def _facts(item_id: str, record: Mapping[str, Any]) -> Iterable[Fact]:
     yield Fact("Seed", str(record["seed"]))
     if record["negative_prompt"]:
         yield Fact("Negative prompt", str(record["negative_prompt"]))
-    yield Fact("Conditioning image", str(record["conditioning"]))
+    yield Fact("Conditioning image", str(record.get("outlines_of", record["conditioning"])))
     yield _digest("Conditioning digest", record["conditioning_sha256"])
     yield _digest("Weights digest", record["weights_digest"])
     yield Fact("Base model", str(record["base_model"]))

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from skin_pipeline.base_models import resolve_base_model
+from skin_pipeline.base_models import family_of, resolve_base_model
 from skin_pipeline.errors import InputError
 from skin_pipeline.schemas import Parameters
 
@@ -26,8 +26,8 @@ class InferenceParameters(Parameters):
     """How skins are generated: a picture for every prompt, conditioning image and seed."""
 
     base_model: str = "embedded"
-    """The SDXL model that the ControlNet steers: ``embedded``, a folder written by ``save_pretrained`` or a
-    hub id."""
+    """The model that the ControlNet steers, SDXL or SD3: ``embedded``, a folder written by
+    ``save_pretrained`` or a hub id."""
     variant: str | None = None
     """Which files of the base model to load where it has several, such as ``fp16``; none: the plain ones."""
     prompts: Literal["captions"] | tuple[Prompt, ...] = "captions"
@@ -51,7 +51,7 @@ class InferenceParameters(Parameters):
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] = 20
     """Steps of the sampler."""
     scheduler: Literal["unipc", "euler", "ddim"] = "unipc"
-    """Sampler, configured by the base model's own noise schedule."""
+    """Sampler, configured by the base model's own noise schedule; ``ddim`` is not for SD3."""
     guidance_scale: Annotated[float, Field(ge=0, le=50)] = 5.0
     """Weight of classifier-free guidance; 1 or less switches it off and halves the work."""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=5)] = 1.0
@@ -68,12 +68,13 @@ class InferenceParameters(Parameters):
     """Number format of the weights; ``auto``: fp32 on processors; bf16, or else fp16, on GPUs."""
     attention: Literal["sdpa", "slicing"] = "sdpa"
     """``sdpa``: fused attention; ``slicing``: attention and autoencoder go picture by picture, slower and
-    smaller."""
+    smaller; not for SD3."""
     offload: Literal["none", "model", "sequential"] = "none"
     """What waits in main memory until it is needed: nothing, whole models, or single layers (slow). GPUs
     only."""
     compile: bool = False
-    """Compile UNet and ControlNet: minutes at the start, then faster. Needs a C++ compiler on processors."""
+    """Compile denoiser and ControlNet: minutes at the start, then faster. On processors it needs a C++
+    compiler."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -101,9 +102,10 @@ class InferenceParameters(Parameters):
 
         Raises:
             MissingWeightsError: The base model is not where ``base_model`` says.
+            ConfigurationError: The base model is of no known family.
             InputError: There is no such file of embeddings.
         """
-        resolve_base_model(self.base_model, "inference.base_model")
+        family_of(resolve_base_model(self.base_model, "inference.base_model"), "inference.base_model")
         if self.prompt_embeds is not None and not self.prompt_embeds.is_file():
             raise InputError(
                 f"inference.prompt_embeds: there is no file '{self.prompt_embeds}'. Check the path."

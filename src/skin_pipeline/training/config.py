@@ -7,10 +7,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from skin_pipeline.base_models import resolve_base_model, resolve_controlnet
+from skin_pipeline.base_models import (
+    check_controlnet_fits,
+    family_of,
+    resolve_base_model,
+    resolve_controlnet,
+)
 from skin_pipeline.errors import ConfigurationError
 from skin_pipeline.items import json_digest
+from skin_pipeline.recognition.recognizer_files import find_recognizer
 from skin_pipeline.schemas import Parameters
+from skin_pipeline.training.text_parameters import TextParameters
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -60,7 +67,10 @@ class TrainParameters(Parameters):
     """Rank of the updates of ``lora``."""
     conditioning_embedding_out_channels: Channels = (8, 16, 64, 128)
     """Channels of a new ControlNet's conditioning encoder, which halves the picture between each two. SDXL's
-    own are (16, 32, 96, 256)."""
+    own are (16, 32, 96, 256). SD3's ControlNets have no such encoder."""
+    controlnet_num_layers: Positive | None = None
+    """Transformer blocks of a new ControlNet for SD3, copied from the base's first; null: half of the base's.
+    A ControlNet for SDXL is always the UNet's whole encoder."""
     fast_start: bool | Literal["auto"] = "auto"
     """Start a new ControlNet with an open conditioning encoder and a higher learning rate for the layers the
     UNet does not have. ``auto``: for the embedded base, not for others."""
@@ -131,9 +141,16 @@ class TrainParameters(Parameters):
     timestep_sampling: Literal["stratified", "uniform"] = "stratified"
     """``stratified``: each picture of a batch draws its timestep from its own stretch of the schedule (same
     mean, less noise); ``uniform``: from all of it."""
+    timestep_density: Literal["uniform", "logit_normal"] = "uniform"
+    """How often each stretch of the schedule is trained: all alike, or the middle most, as SD3 was (Esser et
+    al. 2024, section 3.1)."""
+    logit_mean: Annotated[float, Field(ge=-5, le=5)] = 0.0
+    """Mean of the logit of a turn's place in the schedule with ``logit_normal``; above 0: more noise."""
+    logit_std: Annotated[float, Field(gt=0, le=5)] = 1.0
+    """Its standard deviation; larger: closer to uniform."""
     loss_weighting: Literal["none", "min_snr", "x0"] = "x0"
-    """Weight of each timestep: all alike; min-SNR (Hang et al. 2023); or the error of the picture itself
-    rather than of its velocity, for v-prediction only."""
+    """Weight of each timestep: all alike, as SD3's published trainings; min-SNR (Hang et al. 2023); or the
+    error of the picture itself rather than of its velocity, for bases that predict velocity (v or flow)."""
     snr_gamma: Annotated[float, Field(gt=0)] = 5.0
     """Ceiling on the signal-to-noise ratio in ``min_snr``."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -141,6 +158,10 @@ class TrainParameters(Parameters):
     ema_device: Literal["same", "cpu"] = "same"
     """Where the moving average is kept: on the training device, or in the processor's memory, which costs
     one copy of the trained weights from the device in each step. The numbers are the same."""
+    legend_weight: Annotated[float, Field(ge=1)] = 1.0
+    """Weight of latent cells with legends in the loss, against 1 elsewhere; a picture's mean stays 1."""
+    text: TextParameters = TextParameters()
+    """Supervision of legends by a recogniser."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides the initial weights, the order of pictures, noise, timesteps and dropped captions."""
 
@@ -152,7 +173,8 @@ class TrainParameters(Parameters):
     validation_steps: Positive = 100
     """Steps between two validations; there is one before the first step and one after the last."""
     num_validation_samples: Annotated[int, Field(ge=0)] = 16
-    """Pictures of the validation split that the held-out loss is taken over; 0: no held-out loss."""
+    """Pictures of the validation split that the held-out loss is taken over, beside as many that are trained
+    on, in the same way (``learnt_loss``); 0: neither."""
     num_timestep_buckets: Positive = 4
     """Equal stretches of the noise schedule for which the held-out loss is reported."""
     num_validation_pictures: Annotated[int, Field(ge=0)] = 4
@@ -216,20 +238,25 @@ class TrainParameters(Parameters):
         return self
 
     def preflight(self) -> None:
-        """Raise where the base model's or the ControlNet's files, or a library, are not there.
+        """Raise where the base model's or the ControlNet's files, or a library, are not there or do not fit.
 
         Raises:
             MissingWeightsError: A name stands for nothing on this machine.
-            ConfigurationError: The optimizer's library is not installed.
+            ConfigurationError: The base model is of no known family, the ControlNet is of another one, or the
+                optimizer's library is not installed.
         """
         if self.optimizer == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
             raise ConfigurationError(
                 "train.optimizer adamw_8bit needs bitsandbytes, which is not installed. Run `pip install"
                 " 'skin_pipeline[8bit]'`, or set train.optimizer to adamw."
             )
-        resolve_base_model(self.model_base, "train.model_base")
+        if self.text.is_on or self.text.measure:
+            find_recognizer(self.text.recognizer, "train.text.recognizer")
+        base = resolve_base_model(self.model_base, "train.model_base")
+        family_of(base, "train.model_base")
         if self.controlnet_init is not None:
-            resolve_controlnet(self.controlnet_init, "train.controlnet_init")
+            controlnet = resolve_controlnet(self.controlnet_init, "train.controlnet_init")
+            check_controlnet_fits(controlnet, "train.controlnet_init", base, "train.model_base")
 
     @property
     def is_fast_start(self) -> bool:
@@ -247,7 +274,10 @@ class TrainParameters(Parameters):
         left_out = set(WITHOUT_EFFECT_ON_WEIGHTS)
         if self.lr_scheduler == "constant":
             left_out.add("max_train_steps")
-        return self.model_dump(mode="json", exclude=left_out)
+        return {
+            **self.model_dump(mode="json", exclude=left_out),
+            "text": self.text.identity(),
+        }
 
 
 class TrainingRun(Parameters):

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skin_pipeline.errors import InputError
-from skin_pipeline.geometry import Size, quads_inside
+from skin_pipeline.geometry import Size, quad_sizes, quads_inside
 from skin_pipeline.items import json_digest
+from skin_pipeline.prep.legend_heights import small_legends_warning
+from skin_pipeline.prep.publish import split_legends
 from skin_pipeline.training.backend import Batch
 from skin_pipeline.training.buckets import Pixels, Placement, check_same_shape, training_size
 from skin_pipeline.training.cache import EncodingCache
 from skin_pipeline.training.config import TrainParameters
 from skin_pipeline.training.sampling import Draw, seed_of
+from skin_pipeline.training.text_legends import choose_legends, is_sampled_slot, quoted_legends
+from skin_pipeline.training.timesteps import timestep_at
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +49,7 @@ class Sample:
         image_sha256: Digest of the target picture's file.
         placement: Brings both, and the boxes, to the size they are trained at.
         boxes: Quads of the legends that the caption quotes, in pixels of the training picture.
+        texts: What they say, where text is trained or measured; else none.
     """
 
     id: str
@@ -53,6 +59,7 @@ class Sample:
     image_sha256: str
     placement: Placement
     boxes: tuple[Any, ...]
+    texts: tuple[str, ...] = ()
 
     @property
     def size_px(self) -> Size:
@@ -111,6 +118,7 @@ def read_training_set(folder: Path, parameters: TrainParameters) -> TrainingSet:
     if not splits["train"]:
         raise InputError(f"'{folder / 'train.jsonl'}' has no rows. Run `kedro run --pipeline=data_prep`.")
     _log_sizes(splits["train"])
+    _warn_of_small_legends(splits["train"], parameters.model_base)
     return TrainingSet(splits["train"], splits["validation"], json_digest(contents))
 
 
@@ -127,6 +135,18 @@ def _log_sizes(samples: Sequence[Sample]) -> None:
         100 * worst.placement.cut_share,
         worst.id,
     )
+
+
+def _warn_of_small_legends(samples: Sequence[Sample], base_model: str) -> None:
+    """Say if legends are lower than what the base model's autoencoder keeps readable."""
+    legends: list[tuple[str, float]] = []
+    for sample in samples:
+        texts, heights = split_legends(sample.text)[1], quad_sizes(sample.boxes)[:, 1].tolist()
+        # A crop may have cut off some; then nobody knows which is which.
+        legends += zip(texts if len(texts) == len(heights) else [""] * len(heights), heights, strict=True)
+    warning = small_legends_warning(legends, base_model)
+    if warning:
+        logger.warning("%s", warning)
 
 
 def _read_rows(file: Path, required: bool) -> list[dict[str, Any]]:
@@ -159,6 +179,7 @@ def _read_sample(
             f" which no square of {parameters.crop_px} can be cut. Lower train.crop_px, or set it or"
             " train.bucket_step_px to null."
         )
+    boxes, texts = _place_legends(row, placement, where, parameters)
     sample = Sample(
         id=Path(row["image"]).with_suffix("").as_posix(),
         text=row["text"],
@@ -166,7 +187,8 @@ def _read_sample(
         conditioning_image=conditioning_image,
         image_sha256=_file_digest(image),
         placement=placement,
-        boxes=tuple(placement.place_quads(row.get("box") or ()).tolist()),
+        boxes=boxes,
+        texts=texts,
     )
     return sample, _file_digest(conditioning_image)
 
@@ -179,6 +201,21 @@ def _place(row: Mapping[str, Any], source_size: Size, parameters: TrainParameter
         return Placement(source_size, size)
     left, top = row.get("crop_px") or (0, 0)
     return Placement(source_size, size, (raw_size[0], raw_size[1]), (left, top))
+
+
+def _place_legends(
+    row: Mapping[str, Any], placement: Placement, where: str, parameters: TrainParameters
+) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Return the quads of the legends that stay whole and, if they are to be read, what they say."""
+    quads = row.get("box") or ()
+    if not (parameters.text.is_on or parameters.text.measure):
+        return tuple(placement.place_quads(quads).tolist()), ()
+    placed = [
+        (quad, text)
+        for one, text in zip(quads, quoted_legends(row, where), strict=True)
+        for quad in placement.place_quads(one).tolist()
+    ]
+    return tuple(quad for quad, _ in placed), tuple(text for _, text in placed)
 
 
 def _size_of(file: Path, where: str) -> Size:
@@ -253,12 +290,16 @@ class EncodedSamples(Dataset[Batch]):
         timestep_share, dropout = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
         if p.timestep_sampling == "stratified":
             timestep_share = (draw.slot + timestep_share) / p.train_batch_size
-        timestep = min(int(timestep_share * self._num_train_timesteps), self._num_train_timesteps - 1)
+        timestep = timestep_at(timestep_share, p, self._num_train_timesteps)
         turn = encoded_sample(sample, self._cache, timestep, generator, dropout < p.caption_dropout)
+        if p.text.is_due(draw.step):
+            turn = with_picture(turn, sample)
         if p.crop_px is not None:
             turn = random_crop(turn, p.crop_px, generator)
         is_control_dropped = torch.rand((), generator=generator).item() < p.control_dropout
-        return without_control(turn) if is_control_dropped else turn
+        turn = without_control(turn) if is_control_dropped else turn
+        seed = seed_of("text", p.seed, sample.id, draw.epoch, draw.step)
+        return with_legends(turn, p, seed, is_sampled_slot(draw.slot, p.text.sampled_share))
 
 
 def encoded_sample(
@@ -286,7 +327,28 @@ def encoded_sample(
         pooled_prompt_embeds=text.pooled_prompt_embeds,
         sizes=torch.tensor([sample.placement.time_ids()]),
         boxes=(sample.boxes,),
+        texts=(sample.texts,),
     )
+
+
+def with_picture(batch: Batch, sample: Sample) -> Batch:
+    """Return a batch of one with its real picture, which what the model makes of it is compared with."""
+    return replace(batch, pixel_values=as_tensor(sample.read_picture())[None] * 2 - 1)
+
+
+def with_legends(batch: Batch, parameters: TrainParameters, seed: int, is_sampled: bool) -> Batch:
+    """Return a batch of one with the legends that its turn is judged by; none without its real picture.
+
+    Args:
+        batch: One sample, cropped.
+        parameters: How legends are chosen.
+        seed: Of this turn.
+        is_sampled: Whether the model is to sample this picture.
+    """
+    if batch.pixel_values is None:
+        return batch
+    legends = choose_legends(batch.texts[0], batch.boxes[0], parameters.text, seed, is_sampled)
+    return replace(batch, legends=(legends,))
 
 
 def random_crop(batch: Batch, side_px: int, generator: torch.Generator) -> Batch:
@@ -314,6 +376,7 @@ def random_crop(batch: Batch, side_px: int, generator: torch.Generator) -> Batch
 
     original_height, original_width, top_before, left_before = batch.sizes[0, :4].tolist()
     quads = np.asarray(batch.boxes[0], dtype=float).reshape(-1, 4, 2) - (left, top)
+    is_whole = quads_inside(quads, (side_px, side_px))
     return replace(
         batch,
         latents=cut(batch.latents, cell),
@@ -322,14 +385,17 @@ def random_crop(batch: Batch, side_px: int, generator: torch.Generator) -> Batch
         sizes=torch.tensor(
             [[original_height, original_width, top_before + top, left_before + left, side_px, side_px]]
         ),
-        boxes=(tuple(quads[quads_inside(quads, (side_px, side_px))].tolist()),),
+        boxes=(tuple(quads[is_whole].tolist()),),
+        texts=tuple(tuple(compress(texts, is_whole)) for texts in batch.texts),
+        pixel_values=None if batch.pixel_values is None else cut(batch.pixel_values, 1),
     )
 
 
 def without_control(batch: Batch) -> Batch:
     """Return a batch with blank conditioning images, and without boxes: where legends lie is control too."""
     blank = torch.zeros_like(batch.conditioning_pixel_values)
-    return replace(batch, conditioning_pixel_values=blank, boxes=((),) * len(batch.boxes))
+    none = ((),) * len(batch.boxes)
+    return replace(batch, conditioning_pixel_values=blank, boxes=none, texts=none)
 
 
 def join(batches: Sequence[Batch]) -> Batch:
@@ -348,4 +414,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         pooled_prompt_embeds=cat("pooled_prompt_embeds"),
         sizes=cat("sizes"),
         boxes=tuple(boxes for batch in batches for boxes in batch.boxes),
+        texts=tuple(texts for batch in batches for texts in batch.texts),
+        legends=tuple(legends for batch in batches for legends in batch.legends),
+        pixel_values=cat("pixel_values") if batches[0].pixel_values is not None else None,
     )

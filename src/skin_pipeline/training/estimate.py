@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from diffusers import ControlNetModel, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from skin_pipeline.base_models import resolve_base_model, resolve_controlnet
 from skin_pipeline.errors import ConfigurationError
-from skin_pipeline.training.backend import Batch
+from skin_pipeline.training.backend import StepModel
 from skin_pipeline.training.config import TrainingRun, TrainParameters
+from skin_pipeline.training.families import family_module
 from skin_pipeline.training.launcher import find_project_folder, read_machine
 from skin_pipeline.training.loop import resolve_mixed_precision
 from skin_pipeline.training.objective import predict, squared_errors
-from skin_pipeline.training.sdxl import SDXLModel
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +34,6 @@ _FP32_BYTES = 4
 _MOMENT_BYTES = {"adamw": 8.0, "adamw_sharded": 8.0, "adamw_8bit": 2 + 2 * 4 / 256}
 """Of two moments: in 8 bits there is one fp32 scale for each 256 (bitsandbytes' block)."""
 _DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-_LATENT_CELL_PX = 8
-_NUM_TOKENS = 77
 
 
 @dataclass(frozen=True)
@@ -45,9 +41,9 @@ class MemoryEstimate:
     """What one training process would hold, in bytes.
 
     Attributes:
-        parts: ``unet``, ``controlnet`` (weights), ``gradients``, ``optimizer``, ``moving_average`` (on the
-            training device), ``activations`` (what the backward pass needs, batch and short copies of weights
-            included).
+        parts: ``unet``, or whatever is frozen, by its name, and ``controlnet`` (weights), ``gradients``,
+            ``optimizer``, ``moving_average`` (on the training device), ``activations`` (what the backward
+            pass needs, batch and short copies of weights included).
         peak: The most alive at once. Less than the sum of parts, as activations go while gradients come.
     """
 
@@ -66,6 +62,13 @@ def describe(run: TrainingRun) -> str:
             f"train.train_batch_size ({p.train_batch_size}) must be divisible by processes x"
             f" gradient_accumulation_steps ({run.num_processes} x {p.gradient_accumulation_steps})."
         )
+    if p.text.is_on:
+        logger.warning(
+            "The memory of text supervision is not counted: the recogniser, the VAE (both in fp32) and what"
+            " their backward pass needs; with train.text.mode %s also that of reading sampled pictures. Lower"
+            " train.text.max_boxes or train.text.sampled_share where it does not fit.",
+            p.text.mode,
+        )
     logger.info("Tracing a step on tensors without contents; minutes for a large model.")
     model = build_empty(p)
     memory = estimate_memory(
@@ -75,7 +78,7 @@ def describe(run: TrainingRun) -> str:
     summary = {
         "parameters": {**p.model_dump(mode="json"), **resolved},
         "num_parameters": {
-            "unet_frozen": _count(model.unet.parameters()),
+            **{f"{name}_frozen": _count(part.parameters()) for name, part in model.frozen_parts.items()},
             "controlnet_trained": _count(_trained(model)),
         },
         "memory_of": f"one {device_type} process",
@@ -101,27 +104,14 @@ def _precision(parameters: TrainParameters, device_type: DeviceType) -> str:
     return resolve_mixed_precision(parameters.mixed_precision)
 
 
-def build_empty(parameters: TrainParameters) -> SDXLModel:
+def build_empty(parameters: TrainParameters) -> StepModel:
     """Build the model from its configuration files alone, without contents."""
-    location = resolve_base_model(parameters.model_base, "train.model_base")
-    scheduler = DDPMScheduler.from_pretrained(location, subfolder="scheduler")
-    unet_config = UNet2DConditionModel.load_config(location, subfolder="unet")
-    with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(unet_config)
-        if parameters.controlnet_init is not None:
-            name = resolve_controlnet(parameters.controlnet_init, "train.controlnet_init")
-            controlnet = ControlNetModel.from_config(ControlNetModel.load_config(name))
-        else:
-            controlnet = ControlNetModel.from_unet(
-                unet,
-                conditioning_embedding_out_channels=parameters.conditioning_embedding_out_channels,
-                load_weights_from_unet=False,
-            )
-        return SDXLModel(parameters, unet, controlnet, scheduler)
+    model: StepModel = family_module(parameters).build_empty(parameters)
+    return model
 
 
 def estimate_memory(
-    model: SDXLModel,
+    model: StepModel,
     parameters: TrainParameters,
     precision: str,
     device_type: DeviceType,
@@ -142,10 +132,11 @@ def estimate_memory(
     if device_type == "cuda" and precision != "no":
         _normalise_in_fp32(model.controlnet)
     live = LiveBytes()
+    frozen = model.frozen_parts
     with FakeTensorMode(), live:
-        weights = _give_form(model.unet, model.controlnet)
-        unet_bytes, weight_bytes = _bytes(model.unet.parameters()), live.now
-        model.scheduler.alphas_cumprod = torch.empty(model.num_train_timesteps)
+        weights = _give_form(*frozen.values(), model.controlnet)
+        frozen_bytes, weight_bytes = {name: _bytes(part) for name, part in frozen.items()}, live.now
+        model.forget_schedule()
         forward_peak = _run_pass(model, parameters, precision, images_per_pass, live)
         if parameters.gradient_accumulation_steps > 1:  # the second pass meets the first one's gradients
             _run_pass(model, parameters, precision, images_per_pass, live)
@@ -154,8 +145,8 @@ def estimate_memory(
     shares = num_processes if parameters.optimizer == "adamw_sharded" else 1
     averages = parameters.ema_decay is not None and (parameters.ema_device == "same" or device_type == "cpu")
     parts = {
-        "unet": unet_bytes,
-        "controlnet": weight_bytes - unet_bytes,
+        **frozen_bytes,
+        "controlnet": weight_bytes - sum(frozen_bytes.values()),
         "gradients": trained * _FP32_BYTES,
         "optimizer": round(trained * _MOMENT_BYTES[parameters.optimizer] / shares),
         "moving_average": trained * _FP32_BYTES if averages else 0,
@@ -198,46 +189,36 @@ class LiveBytes(TorchDispatchMode):
 
 
 def _run_pass(
-    model: SDXLModel, p: TrainParameters, precision: str, images_per_pass: int, live: LiveBytes
+    model: StepModel, p: TrainParameters, precision: str, images_per_pass: int, live: LiveBytes
 ) -> int:
     """Run a forward and a backward pass; return the peak of the forward pass."""
-    batch = _empty_batch(model, images_per_pass, p.crop_px or p.resolution_px)
+    batch = model.empty_batch(images_per_pass, p.crop_px or p.resolution_px)
     autocast = torch.autocast("cpu", _DTYPES[precision], enabled=precision != "no")
-    prediction, target = predict(model, model.controlnet, batch, autocast)  # type: ignore[arg-type]
+    prediction, target = predict(model, model.controlnet, batch, autocast)
     loss = squared_errors(prediction, target).mean()
     forward_peak = live.peak
     loss.backward()
     return forward_peak
 
 
-def _empty_batch(model: SDXLModel, count: int, side_px: int) -> Batch:
-    config = model.unet.config
-    side = side_px // _LATENT_CELL_PX
-    pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-    return Batch(
-        sample_ids=("",) * count,
-        latents=torch.empty(count, config.in_channels, side, side),
-        noise=torch.empty(count, config.in_channels, side, side),
-        timesteps=torch.empty(count, dtype=torch.int64),
-        conditioning_pixel_values=torch.empty(count, 3, side_px, side_px),
-        prompt_embeds=torch.empty(count, _NUM_TOKENS, config.cross_attention_dim),
-        pooled_prompt_embeds=torch.empty(count, pooled),
-        sizes=torch.empty(count, 6, dtype=torch.int64),
-    )
+def _give_form(*models: nn.Module) -> list[Tensor]:
+    """Replace parameters and buffers without contents on no device by such on the processor.
 
-
-def _give_form(*models: nn.Module) -> list[nn.Parameter]:
-    """Replace parameters without contents on no device by such on the processor; shared ones stay shared.
+    Shared parameters stay shared.
 
     Some operators choose how they work by the device: attention without a device would be the naive one.
     """
     made: dict[nn.Parameter, nn.Parameter] = {}
+    buffers: list[Tensor] = []
     for module in (module for model in models for module in model.modules()):
         for name, old in module.named_parameters(recurse=False):
             if old not in made:
                 made[old] = nn.Parameter(torch.empty(old.shape, dtype=old.dtype), old.requires_grad)
             setattr(module, name, made[old])
-    return list(made.values())
+        for name, buffer in module.named_buffers(recurse=False):
+            buffers.append(torch.empty(buffer.shape, dtype=buffer.dtype))
+            setattr(module, name, buffers[-1])
+    return [*made.values(), *buffers]
 
 
 def _normalise_in_fp32(controlnet: nn.Module) -> None:
@@ -247,7 +228,7 @@ def _normalise_in_fp32(controlnet: nn.Module) -> None:
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
 
 
-def _trained(model: SDXLModel) -> list[nn.Parameter]:
+def _trained(model: StepModel) -> list[nn.Parameter]:
     return [p for group in model.parameter_groups() for p in group["params"]]
 
 
@@ -255,5 +236,5 @@ def _count(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def _bytes(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+def _bytes(part: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*part.parameters(), *part.buffers()))

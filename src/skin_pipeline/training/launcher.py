@@ -37,6 +37,7 @@ _GRACE_SECONDS = 120.0
 _KILL_SECONDS = 5.0
 _LOG_LINES_SHOWN = 30
 _ACCELERATE_FOLDER = Path("conf") / "accelerate"
+_SOURCE_RUN = "source_run.txt"
 _SUPPORTED = frozenset({"NO", "MULTI_CPU", "MULTI_GPU"})
 _GLIBC_ALLOCATOR = {
     # Without these, glibc gives large buffers back to the system after each layer and asks for them again:
@@ -57,11 +58,13 @@ class TrainingResult:
         weights: Folder of the ControlNet, as ``save_pretrained`` writes it, with training.json.
         metrics: All lines of the run's metrics file.
         folder: The run's folder.
+        source_run: Id, in the tracker, of the run that finished the training; None if it is not known.
     """
 
     weights: Path
     metrics: list[Row]
     folder: Path
+    source_run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def launch_training(
     dataset_digest: str,
     project_folder: Path | None = None,
     on_row: OnRow | None = None,
+    tracking_run: str | None = None,
 ) -> TrainingResult:
     """Train a ControlNet in a process group of its own; go on where an earlier call stopped.
 
@@ -99,6 +103,8 @@ def launch_training(
         dataset_digest: Its digest.
         project_folder: What folders in ``parameters`` are relative to; None: :func:`find_project_folder`.
         on_row: Called with each line of the metrics file as it comes, paths made absolute; must not raise.
+        tracking_run: Id, in the tracker, of the run that this call belongs to; remembered by the training
+            that it finishes.
 
     Returns:
         Weights and metrics.
@@ -119,6 +125,7 @@ def launch_training(
         attempt=uuid.uuid4().hex,
     )
     log = _prepare_folder(run, machine)
+    was_done = (run.folder / "weights").is_dir()
     logger.info("Training in '%s'; log: '%s'.", run.folder, log)
     for rank in range(1, machine.num_machines):
         logger.info("Start machine %d of %d: %s", rank, machine.num_machines, joining(run, machine, rank))
@@ -127,7 +134,16 @@ def launch_training(
     outcome = read_outcome(run.folder, run.attempt)
     if outcome is None or outcome.status != "done":
         raise TrainingError(_explanation(run, outcome, child.returncode, log))
-    return TrainingResult(run.folder / "weights", read_metrics(run.folder), run.folder)
+    if tracking_run is not None and not was_done:
+        (run.folder / _SOURCE_RUN).write_text(tracking_run, encoding="utf-8")
+    source_run = _read_source_run(run.folder)
+    return TrainingResult(run.folder / "weights", read_metrics(run.folder), run.folder, source_run)
+
+
+def _read_source_run(folder: Path) -> str | None:
+    """Return the tracker's id of the run that finished a training, if that was written down."""
+    path = folder / _SOURCE_RUN
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def find_project_folder() -> Path:

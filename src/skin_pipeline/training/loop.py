@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from skin_pipeline.errors import ConfigurationError, TrainingError
+from skin_pipeline.recognition.torch_recognizer import TorchRecognizer, load_recognizer
 from skin_pipeline.training.backend import Batch, ModelFamily
 from skin_pipeline.training.cache import EncodingCache, fill_cache
 from skin_pipeline.training.checkpoints import (
@@ -37,6 +38,7 @@ from skin_pipeline.training.checkpoints import (
 from skin_pipeline.training.config import TrainingRun, TrainParameters
 from skin_pipeline.training.data import EncodedSamples, Sample, TrainingSet, as_tensor, read_training_set
 from skin_pipeline.training.eviction import evict, in_use
+from skin_pipeline.training.families import load_family
 from skin_pipeline.training.lifecycle import StopRequest, listening_for_stop, sole_user
 from skin_pipeline.training.metrics import MetricsFile, Pace
 from skin_pipeline.training.objective import LossWeights, predict, squared_errors
@@ -44,8 +46,13 @@ from skin_pipeline.training.optimizers import make_optimizer
 from skin_pipeline.training.out_of_memory import explaining_out_of_memory
 from skin_pipeline.training.sampling import SampleOrder, seed_of
 from skin_pipeline.training.schedules import learning_rate_share
-from skin_pipeline.training.sdxl import SDXLFamily
-from skin_pipeline.training.validation import HeldOutLoss, draw_validation_pictures, save_picture
+from skin_pipeline.training.text_loss import TextLoss, cell_weights
+from skin_pipeline.training.validation import (
+    HeldOutLoss,
+    draw_validation_pictures,
+    save_picture,
+    subject_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +83,10 @@ def train(run: TrainingRun) -> bool:
         # --- the data and the model: frozen parts, and the ControlNet -----------------------------------
         data = read_training_set(run.dataset_folder, p)
         with accelerator.main_process_first():
-            backend = SDXLFamily(p)
+            backend = load_family(p)
         backend.to(accelerator.device, _dtype(accelerator))
-        record = _record(run, data, backend, accelerator)
+        recognizer = _load_recognizer(p, accelerator)
+        record = _record(run, data, backend, recognizer, accelerator)
         if accelerator.is_main_process:
             check_identity(run.folder, _identity(run, record))
         accelerator.wait_for_everyone()
@@ -86,7 +94,8 @@ def train(run: TrainingRun) -> bool:
         cache = _encode(run, data, backend, accelerator, stop, stack)
 
         # --- the optimizer, and an earlier start's state -------------------------------------------------
-        t = _Training(run, accelerator, backend, record, stop)
+        text_loss = None if recognizer is None else TextLoss(backend, p, recognizer, cache.load_no_text())
+        t = _Training(run, accelerator, backend, record, stop, text_loss)
         first_step = t.resume()
         metrics = stack.enter_context(_metrics(run, accelerator, first_step))
         t.metrics = metrics
@@ -94,9 +103,10 @@ def train(run: TrainingRun) -> bool:
         # --- the loop: batch, loss, step; report, validate, save ----------------------------------------
         samples = EncodedSamples(data.train, cache, p, backend.num_train_timesteps)
         batches = _batches(samples, p, accelerator, first_step)
-        held_out = HeldOutLoss(data.validation, cache, p, backend.num_train_timesteps)
+        held_out = HeldOutLoss(data.validation, cache, p, backend.num_train_timesteps, text_loss)
+        learnt = HeldOutLoss(data.train, cache, p, backend.num_train_timesteps)
         if first_step == 0:
-            t.validate(0, held_out, data.validation, cache)
+            t.validate(0, held_out, learnt, data.validation, cache)
         pace = Pace()
         for step in range(first_step, p.max_train_steps):
             if t.is_asked_to_stop():
@@ -106,7 +116,7 @@ def train(run: TrainingRun) -> bool:
             if made % p.log_steps == 0 or made == p.max_train_steps:
                 t.report(made, seen, pace)
             if made % p.validation_steps == 0 or made == p.max_train_steps:
-                t.validate(made, held_out, data.validation, cache)
+                t.validate(made, held_out, learnt, data.validation, cache)
                 pace.restart()
             if made % p.checkpointing_steps == 0 or made == p.max_train_steps:
                 t.save(made)
@@ -121,12 +131,14 @@ class _Pending:
 
     def __init__(self) -> None:
         self.losses: list[float] = []
+        self.text_losses: list[float] = []
 
     def state_dict(self) -> dict[str, list[float]]:
-        return {"losses": self.losses}
+        return {"losses": self.losses, "text_losses": self.text_losses}
 
     def load_state_dict(self, state: dict[str, list[float]]) -> None:
         self.losses = list(state["losses"])
+        self.text_losses = list(state.get("text_losses", ()))
 
 
 @dataclass(frozen=True)
@@ -152,10 +164,12 @@ class _Training:
         backend: ModelFamily,
         record: dict[str, Any],
         stop: StopRequest,
+        text_loss: TextLoss | None,
     ) -> None:
         p = run.parameters
         self.run, self.p, self.accelerator, self.backend = run, p, accelerator, backend
         self.record, self.stop = record, stop
+        self.text_loss = text_loss if p.text.is_on else None
         self.metrics: MetricsFile | _NoMetrics = _NoMetrics()
         self.weights_of = LossWeights(backend, p)
         self.checkpoints = Checkpoints(run.folder, p.checkpoints_total_limit)
@@ -180,8 +194,10 @@ class _Training:
         return [parameter.to(self.average_device) for parameter in self.trained]
 
     def _keep_trained(self, _models: list[nn.Module], weights: list[dict[str, Tensor]], _folder: str) -> None:
-        """Leave out of a checkpoint's state what is frozen, which the base model has."""
-        frozen = {p.data_ptr() for p in self.backend.controlnet.parameters() if not p.requires_grad}
+        """Leave out of a light ControlNet's state what is frozen, which other files have."""
+        is_whole = self.p.controlnet_kind == "full"
+        parameters = () if is_whole else self.backend.controlnet.parameters()
+        frozen = {p.data_ptr() for p in parameters if not p.requires_grad}
         weights[:] = [
             {name: tensor.contiguous() for name, tensor in state.items() if tensor.data_ptr() not in frozen}
             for state in weights
@@ -214,6 +230,7 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = p.learning_rate * group["lr_factor"] * share
         losses: list[Tensor] = []
+        text_losses: list[Tensor] = []
         sample_ids: list[str] = []
         grad_norm = torch.zeros(())
         for _ in range(p.gradient_accumulation_steps):
@@ -222,7 +239,12 @@ class _Training:
             pace.waited(time.perf_counter() - began)
             with accelerator.accumulate(self.controlnet):
                 prediction, target = predict(self.backend, self.controlnet, batch, accelerator.autocast())
-                errors = squared_errors(prediction, target) * self.weights_of(batch.timesteps)
+                cells = cell_weights(batch, p.legend_weight) if p.legend_weight > 1 else None
+                errors = squared_errors(prediction, target, cells) * self.weights_of(batch.timesteps)
+                if self.text_loss is not None:
+                    text = self.text_loss(self.controlnet, batch, prediction, accelerator.autocast, step)
+                    text_losses.append(text.detach())
+                    errors = errors + text
                 accelerator.backward(errors.mean())
                 losses.append(errors.detach())
                 sample_ids.extend(batch.sample_ids)
@@ -231,6 +253,9 @@ class _Training:
                     self.pending.losses.append(
                         self._checked_loss(step, torch.cat(losses), grad_norm, sample_ids)
                     )
+                    if text_losses:
+                        everywhere = accelerator.gather(torch.cat(text_losses))
+                        self.pending.text_losses.append(float(everywhere.mean()))
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         if self.average is not None:
@@ -256,11 +281,13 @@ class _Training:
     def report(self, made: int, last: _Step, pace: Pace) -> None:
         """Write a line of training metrics: the mean loss since the last one, the rest of the last step."""
         losses, self.pending.losses = self.pending.losses, []
+        text_losses, self.pending.text_losses = self.pending.text_losses, []
         self.metrics.write(
             "train",
             step=made,
             images_seen=made * self.p.train_batch_size,
             loss=sum(losses) / len(losses),
+            **({"loss_text": sum(text_losses) / len(text_losses)} if text_losses else {}),
             learning_rate=self.optimizer.param_groups[0]["lr"],
             grad_norm=last.grad_norm,
             samples=self._digest_everywhere(last.sample_ids),
@@ -288,21 +315,30 @@ class _Training:
                 self.average.restore(self.trained)
 
     def validate(
-        self, made: int, held_out: HeldOutLoss, samples: tuple[Sample, ...], cache: EncodingCache
+        self,
+        made: int,
+        held_out: HeldOutLoss,
+        learnt: HeldOutLoss,
+        samples: tuple[Sample, ...],
+        cache: EncodingCache,
     ) -> None:
-        """Measure the held-out loss, on all processes, and draw pictures, on the main one."""
+        """Measure held-out and learnt skins, on all processes, and draw pictures, on the main one."""
         accelerator = self.accelerator
         with self.weights_to_judge() as controlnet:
             share = slice(accelerator.process_index, None, accelerator.num_processes)
-            values = held_out.measure(
-                self.backend,
-                controlnet,
-                accelerator.autocast,
-                lambda sums: accelerator.reduce(sums, "sum"),
-                share,
-                accelerator.device,
+            values, beside = (
+                losses.measure(
+                    self.backend,
+                    controlnet,
+                    accelerator.autocast,
+                    lambda sums: accelerator.reduce(sums, "sum"),
+                    share,
+                    accelerator.device,
+                )
+                for losses in (held_out, learnt)
             )
             if values:
+                values["learnt_loss"] = beside["validation_loss"]
                 seen = made * self.p.train_batch_size
                 self.metrics.write("validation", step=made, images_seen=seen, **values)
             shown = samples[: self.p.num_validation_pictures]
@@ -318,7 +354,12 @@ class _Training:
                 )
                 path = self.run.folder / "pictures" / f"step_{made:08d}.png"
                 save_picture(picture, path)
-                self.metrics.write("picture", step=made, path=path.relative_to(self.run.folder).as_posix())
+                self.metrics.write(
+                    "picture",
+                    step=made,
+                    path=path.relative_to(self.run.folder).as_posix(),
+                    subjects=[subject_of(sample) for sample in shown],
+                )
         accelerator.wait_for_everyone()
 
     def save(self, made: int) -> None:
@@ -440,8 +481,19 @@ def _dtype(accelerator: Accelerator) -> torch.dtype:
     return {"fp16": torch.float16, "bf16": torch.bfloat16}.get(accelerator.mixed_precision, torch.float32)
 
 
+def _load_recognizer(p: TrainParameters, accelerator: Accelerator) -> TorchRecognizer | None:
+    """Return what reads legends, on the training device, if text is trained or measured."""
+    if not (p.text.is_on or p.text.measure):
+        return None
+    return load_recognizer(p.text.recognizer, "train.text.recognizer").to(accelerator.device)
+
+
 def _record(
-    run: TrainingRun, data: TrainingSet, backend: ModelFamily, accelerator: Accelerator
+    run: TrainingRun,
+    data: TrainingSet,
+    backend: ModelFamily,
+    recognizer: TorchRecognizer | None,
+    accelerator: Accelerator,
 ) -> dict[str, Any]:
     """Return what is kept beside the weights: nothing that differs between two equal runs."""
     parameters = run.parameters.model_dump(mode="json", exclude={"run_folder", "run_name", "cache_folder"})
@@ -454,6 +506,7 @@ def _record(
             "num_validation": len(data.validation),
         },
         "base_model": {"name": run.parameters.model_base, "sha256": backend.base_digest},
+        **({"recognizer": {"sha256": recognizer.digest}} if recognizer and run.parameters.text.is_on else {}),
     }
 
 
@@ -468,6 +521,7 @@ def _identity(run: TrainingRun, record: dict[str, Any]) -> dict[str, Any]:
         "parameters": parameters,
         "dataset": record["dataset"]["content_sha256"],
         "base_model": record["base_model"]["sha256"],
+        **({"recognizer": record["recognizer"]["sha256"]} if "recognizer" in record else {}),
     }
 
 

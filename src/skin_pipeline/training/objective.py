@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from skin_pipeline.errors import ConfigurationError
-from skin_pipeline.training.backend import Batch, ModelFamily
+from skin_pipeline.training.backend import Batch, StepModel
 from skin_pipeline.training.config import TrainParameters
 
 
 def predict(
-    backend: ModelFamily, controlnet: nn.Module, batch: Batch, autocast: AbstractContextManager[None]
+    backend: StepModel, controlnet: nn.Module, batch: Batch, autocast: AbstractContextManager[None]
 ) -> tuple[Tensor, Tensor]:
     """Return the prediction for a batch and what it should be, both (B, C, h, w) in fp32.
 
@@ -25,29 +25,34 @@ def predict(
     return backend.denoise_forward(noisy_latents, batch, control), backend.target(batch)
 
 
-def squared_errors(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return each picture's mean squared error (B,), unweighted."""
-    return (prediction - target).square().flatten(1).mean(1)
+def squared_errors(prediction: Tensor, target: Tensor, cell_weights: Tensor | None = None) -> Tensor:
+    """Return each picture's mean squared error (B,), weighted by cell (B, 1, h, w) if at all."""
+    squared = (prediction - target).square()
+    return (squared if cell_weights is None else squared * cell_weights).flatten(1).mean(1)
 
 
 class LossWeights:
     """The weight of each timestep in the loss, tabulated."""
 
-    def __init__(self, backend: ModelFamily, parameters: TrainParameters) -> None:
+    def __init__(self, backend: StepModel, parameters: TrainParameters) -> None:
         """Tabulate the weights of a base model's schedule.
 
         With s the signal-to-noise ratio and abar its share of the variance, s = abar / (1 - abar):
 
         - ``min_snr`` (Hang et al. 2023, equations 4 and 7): min(s, gamma) / s for epsilon-prediction,
-          min(s, gamma) / (s + 1) for v-prediction.
-        - ``x0``: (1 - abar), as the error of the picture is (1 - abar) times that of its velocity; divided by
-          its mean over the schedule so that learning rates keep their meaning.
+          min(s, gamma) / (s + 1) for v-prediction, and in the same way min(s, gamma) sigma^2 for flow.
+        - ``x0``: (1 - abar), as the error of the picture is (1 - abar) times that of its velocity, or sigma^2
+          for flow; divided by its mean over the schedule so that learning rates keep their meaning.
+
+        A flow's noise has the share sigma of the amplitude, so sigma = 1 / (1 + sqrt(s)).
 
         Raises:
             ConfigurationError: The weighting makes no sense for the base model's prediction type.
         """
         snr = backend.signal_to_noise(torch.arange(backend.num_train_timesteps)).double()
         epsilon = backend.prediction_type == "epsilon"
+        is_flow = backend.prediction_type == "flow"
+        velocity_to_picture = 1 / (1 + snr.sqrt()) ** 2 if is_flow else 1 / (snr + 1)
         match parameters.loss_weighting:
             case "none":
                 weights = torch.ones_like(snr)
@@ -57,15 +62,14 @@ class LossWeights:
                         f"train.model_base '{parameters.model_base}' predicts noise on a schedule that ends"
                         " at zero signal, where min-SNR is undefined. Set train.loss_weighting to none."
                     )
-                weights = snr.clamp(max=parameters.snr_gamma) / (snr if epsilon else snr + 1)
+                weights = snr.clamp(max=parameters.snr_gamma) * (1 / snr if epsilon else velocity_to_picture)
             case "x0":
                 if epsilon:
                     raise ConfigurationError(
-                        "train.loss_weighting x0 is for v-prediction; train.model_base"
+                        "train.loss_weighting x0 is for bases that predict velocity; train.model_base"
                         f" '{parameters.model_base}' predicts epsilon. Choose min_snr or none."
                     )
-                weights = 1 / (snr + 1)
-                weights = weights / weights.mean()
+                weights = velocity_to_picture / velocity_to_picture.mean()
         self._weights = weights.float()
 
     def __call__(self, timesteps: Tensor) -> Tensor:

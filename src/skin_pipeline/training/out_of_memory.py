@@ -63,6 +63,7 @@ def ways_to_save_memory(
             f"train.gradient_accumulation_steps ({p.gradient_accumulation_steps}) to more, up to {passes}:"
             f" the same training with fewer than {per_pass} pictures in a pass",
         ),
+        (p.text.is_on and p.text.max_boxes > 1, f"train.text.max_boxes ({p.text.max_boxes}) to less"),
         (p.optimizer == "adamw" and num_processes > 1, "train.optimizer (adamw) to adamw_sharded"),
         (p.optimizer != "adamw_8bit", f"train.optimizer ({p.optimizer}) to adamw_8bit"),
         (

@@ -64,11 +64,15 @@ class MlflowSink:
 
 def active_mlflow_run() -> Sink | None:
     """Return the MLflow run that is active in this process, if MLflow is in use at all."""
+    run_id = active_run_id()
+    return None if run_id is None else MlflowSink(sys.modules["mlflow"].get_tracking_uri(), run_id)
+
+
+def active_run_id() -> str | None:
+    """Return the id of the MLflow run that is active in this process, if there is one."""
     mlflow = sys.modules.get("mlflow")
-    run = mlflow.active_run() if mlflow is not None else None
-    if mlflow is None or run is None:
-        return None
-    return MlflowSink(mlflow.get_tracking_uri(), run.info.run_id)
+    run = None if mlflow is None else mlflow.active_run()
+    return None if run is None else str(run.info.run_id)
 
 
 class Forwarder:

@@ -4,7 +4,7 @@ Shapes: B batch, C latent channels, H W pixels, h w latent cells, L tokens, D an
 """
 
 import gc
-import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DDPMScheduler,
-    DiffusionPipeline,
     StableDiffusionXLControlNetPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -23,13 +22,16 @@ from diffusers import (
 from torch import Tensor, nn
 
 from skin_pipeline.base_models import resolve_base_model, resolve_controlnet
-from skin_pipeline.errors import ConfigurationError, MissingWeightsError
-from skin_pipeline.items import json_digest
+from skin_pipeline.errors import ConfigurationError
 from skin_pipeline.training.backend import Batch, EncodedImages, TextEmbeddings
+from skin_pipeline.training.base_files import digest, local_folder, variant_of
 from skin_pipeline.training.config import TrainParameters
-from skin_pipeline.training.control_lora import NEW_LAYERS, as_plain_controlnet, train_low_rank_updates
+from skin_pipeline.training.control_lora import as_plain_controlnet, train_low_rank_updates
 
-_DIGESTED = {".json", ".safetensors", ".txt", ".bin"}
+NEW_LAYERS = ("controlnet_",)
+"""Names of the layers that the UNet does not have begin so: the conditioning encoder and the outputs."""
+_NUM_TOKENS = 77
+_LATENT_CELL_PX = 8
 
 
 class SDXLModel:
@@ -64,7 +66,7 @@ class SDXLModel:
         if parameters.controlnet_kind == "lora":
             torch.manual_seed(parameters.seed)
             shared = self.unet if parameters.controlnet_init is None else None
-            train_low_rank_updates(self.controlnet, parameters.controlnet_lora_rank, shared)
+            train_low_rank_updates(self.controlnet, parameters.controlnet_lora_rank, shared, NEW_LAYERS)
         if parameters.gradient_checkpointing:
             self._recompute_in_backward_pass()
 
@@ -80,6 +82,11 @@ class SDXLModel:
             for module in part.modules():
                 if hasattr(module, "gradient_checkpointing"):
                     module.gradient_checkpointing = False
+
+    @property
+    def frozen_parts(self) -> Mapping[str, nn.Module]:
+        """The UNet."""
+        return {"unet": self.unet}
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the model to a device, and what is frozen of it to a number format."""
@@ -121,6 +128,17 @@ class SDXLModel:
         abar: Tensor = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
         return abar / (1 - abar)
 
+    def predict_clean_latents(self, model_pred: Tensor, noisy_latents: Tensor, timesteps: Tensor) -> Tensor:
+        """Return the latents under the noise if a prediction is right (Salimans and Ho 2022, appendix D).
+
+        From noise: (noisy - sqrt(1 - abar) noise) / sqrt(abar), not finite where abar is 0. From velocity:
+        sqrt(abar) noisy - sqrt(1 - abar) velocity.
+        """
+        abar: Tensor = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps].view(-1, 1, 1, 1)
+        if self.prediction_type == "epsilon":
+            return (noisy_latents - (1 - abar).sqrt() * model_pred) / abar.sqrt()
+        return abar.sqrt() * noisy_latents - (1 - abar).sqrt() * model_pred
+
     def control_forward(
         self, controlnet: nn.Module, noisy_latents: Tensor, batch: Batch
     ) -> tuple[list[Tensor], Tensor]:
@@ -155,6 +173,27 @@ class SDXLModel:
         """Write a ControlNet with ``save_pretrained``; low-rank updates are added to what they update."""
         as_plain_controlnet(controlnet).save_pretrained(folder)
 
+    # --- a step's form, for its estimate -----------------------------------------------------------------
+
+    def empty_batch(self, count: int, side_px: int) -> Batch:
+        """Return a batch of that many pictures, with all its shapes and any contents."""
+        config, side = self.unet.config, side_px // _LATENT_CELL_PX
+        pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+        return Batch(
+            sample_ids=("",) * count,
+            latents=torch.empty(count, config.in_channels, side, side),
+            noise=torch.empty(count, config.in_channels, side, side),
+            timesteps=torch.empty(count, dtype=torch.int64),
+            conditioning_pixel_values=torch.empty(count, 3, side_px, side_px),
+            prompt_embeds=torch.empty(count, _NUM_TOKENS, config.cross_attention_dim),
+            pooled_prompt_embeds=torch.empty(count, pooled),
+            sizes=torch.empty(count, 6, dtype=torch.int64),
+        )
+
+    def forget_schedule(self) -> None:
+        """Replace the noise schedule by a tensor without contents."""
+        self.scheduler.alphas_cumprod = torch.empty(self.num_train_timesteps)
+
 
 class SDXLFamily(SDXLModel):
     """An SDXL base model and its ControlNet; see :class:`~skin_pipeline.training.backend.ModelFamily`."""
@@ -171,13 +210,13 @@ class SDXLFamily(SDXLModel):
             MissingWeightsError: The base model's or the ControlNet's files are not there.
             ConfigurationError: The conditioning encoder or the ControlNet does not fit the base model.
         """
-        self._folder = _local_folder(parameters)
-        self._variant = {"variant": parameters.model_variant} if parameters.model_variant else {}
-        self._image_encoder: AutoencoderKL | None = None
+        self._folder = local_folder(parameters)
+        self._variant = variant_of(parameters)
+        self._vae: AutoencoderKL | None = None
         self._text_pipeline: StableDiffusionXLPipeline | None = None
-        self.base_digest = _digest(self._folder)
-        self.image_encoder_digest = _digest(self._folder, "vae")
-        self.text_encoder_digest = _digest(
+        self.base_digest = digest(self._folder)
+        self.image_encoder_digest = digest(self._folder, "vae")
+        self.text_encoder_digest = digest(
             self._folder,
             "text_encoder",
             "text_encoder_2",
@@ -201,11 +240,22 @@ class SDXLFamily(SDXLModel):
     @torch.no_grad()
     def encode_images(self, pixel_values: Tensor) -> EncodedImages:
         """Encode pictures (B, 3, H, W) in [-1, 1]."""
-        if self._image_encoder is None:
-            self._image_encoder = self._load_vae()
-        posterior = self._image_encoder.encode(pixel_values.to(self._device)).latent_dist
-        scale = self._image_encoder.config.scaling_factor
+        vae = self._kept_vae()
+        posterior = vae.encode(pixel_values.to(self._device)).latent_dist
+        scale = vae.config.scaling_factor
         return EncodedImages(mean=posterior.mean * scale, std=posterior.std * scale)
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Return the pictures (B, 3, H, W), about [-1, 1], of scaled latents; gradients go through."""
+        vae = self._kept_vae()
+        with torch.autocast(latents.device.type, enabled=False):
+            pictures: Tensor = vae.decode(latents.float() / vae.config.scaling_factor).sample
+        return pictures
+
+    def _kept_vae(self) -> AutoencoderKL:
+        if self._vae is None:
+            self._vae = self._load_vae()
+        return self._vae
 
     def _load_vae(self) -> AutoencoderKL:
         """Return the VAE in fp32, in which it neither overflows nor loses detail."""
@@ -241,12 +291,16 @@ class SDXLFamily(SDXLModel):
 
     def release_encoders(self) -> None:
         """Free the VAE and both text encoders."""
-        self._image_encoder = self._text_pipeline = None
+        self._vae = self._text_pipeline = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
     # --- pictures ----------------------------------------------------------------------------------------
+
+    def make_sampler(self) -> UniPCMultistepScheduler:
+        """Return UniPC with the base model's noise schedule."""
+        return UniPCMultistepScheduler.from_config(self.scheduler.config)
 
     def build_pipeline(self, controlnet: nn.Module) -> StableDiffusionXLControlNetPipeline:
         """Return the inference pipeline around the frozen parts, with UniPC and without text encoders."""
@@ -258,7 +312,7 @@ class SDXLFamily(SDXLModel):
             tokenizer_2=None,
             unet=self.unet,
             controlnet=controlnet,
-            scheduler=UniPCMultistepScheduler.from_config(self.scheduler.config),
+            scheduler=self.make_sampler(),
             add_watermarker=False,
         )
         pipeline.set_progress_bar_config(disable=True)
@@ -297,6 +351,30 @@ class SDXLFamily(SDXLModel):
         return [(picture * 255).round().astype(np.uint8) for picture in pictures]
 
 
+def load_family(parameters: TrainParameters) -> SDXLFamily:
+    """Load an SDXL base model and its ControlNet."""
+    return SDXLFamily(parameters)
+
+
+def build_empty(parameters: TrainParameters) -> SDXLModel:
+    """Build the model from its configuration files alone, on the meta device."""
+    location = resolve_base_model(parameters.model_base, "train.model_base")
+    scheduler = DDPMScheduler.from_pretrained(location, subfolder="scheduler")
+    unet_config = UNet2DConditionModel.load_config(location, subfolder="unet")
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(unet_config)
+        if parameters.controlnet_init is not None:
+            name = resolve_controlnet(parameters.controlnet_init, "train.controlnet_init")
+            controlnet = ControlNetModel.from_config(ControlNetModel.load_config(name))
+        else:
+            controlnet = ControlNetModel.from_unet(
+                unet,
+                conditioning_embedding_out_channels=parameters.conditioning_embedding_out_channels,
+                load_weights_from_unet=False,
+            )
+        return SDXLModel(parameters, unet, controlnet, scheduler)
+
+
 def _added_conditions(batch: Batch) -> dict[str, Tensor]:
     """Return SDXL's added conditions; the time ids are true sizes, in fp32 as their embedding expects."""
     return {"text_embeds": batch.pooled_prompt_embeds, "time_ids": batch.sizes.float()}
@@ -315,6 +393,12 @@ def _load_controlnet(parameters: TrainParameters, unet: UNet2DConditionModel) ->
                 f" {unet.config.in_channels} latents, got {list(found)} and {controlnet.config.in_channels}."
             )
         return controlnet
+    if parameters.controlnet_num_layers is not None:
+        raise ConfigurationError(
+            f"train.controlnet_num_layers ({parameters.controlnet_num_layers}) is for transformers, but"
+            f" train.model_base '{parameters.model_base}' has a UNet, whose whole encoder is copied. Set it"
+            " to null."
+        )
     torch.manual_seed(parameters.seed)
     channels = parameters.conditioning_embedding_out_channels
     controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels).float()
@@ -336,31 +420,3 @@ def open_conditioning_encoder(controlnet: ControlNetModel) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def _local_folder(parameters: TrainParameters) -> Path:
-    """Return the folder of the base model, downloaded if it is a hub's."""
-    location = resolve_base_model(parameters.model_base, "train.model_base")
-    if Path(location).is_dir():
-        return Path(location)
-    variant = {"variant": parameters.model_variant} if parameters.model_variant else {}
-    try:
-        return Path(DiffusionPipeline.download(location, **variant))
-    except OSError as exc:
-        raise MissingWeightsError(
-            f"train.model_base '{parameters.model_base}' could not be downloaded: {exc}. Check the id and the"
-            " network, or download it elsewhere and give the folder."
-        ) from exc
-
-
-def _digest(folder: Path, *parts: str) -> str:
-    """Return the sha256 of the names and contents of a model's files, or of some of its parts."""
-    roots = [folder / part for part in parts] if parts else [folder]
-    files: dict[str, str] = {}
-    for root in roots:
-        for path in [root] if root.is_file() else sorted(root.rglob("*")):
-            if path.is_file() and path.suffix in _DIGESTED:
-                with path.open("rb") as file:
-                    name = path.relative_to(folder).as_posix()
-                    files[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return json_digest(files)

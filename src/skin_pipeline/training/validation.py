@@ -3,20 +3,22 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from skin_pipeline.prep.publish import split_legends
 from skin_pipeline.training.backend import Batch, ModelFamily
 from skin_pipeline.training.cache import EncodingCache
 from skin_pipeline.training.config import TrainParameters
-from skin_pipeline.training.data import Sample, encoded_sample, join
+from skin_pipeline.training.data import Sample, encoded_sample, join, with_legends, with_picture
 from skin_pipeline.training.objective import predict, squared_errors
+from skin_pipeline.training.pictures import DrawnRow, join_rows
 from skin_pipeline.training.sampling import batches_of_one_size, seed_of
-
-_GAP_PX = 4
+from skin_pipeline.training.text_loss import TextLoss
 
 
 class HeldOutLoss:
@@ -27,7 +29,12 @@ class HeldOutLoss:
     """
 
     def __init__(
-        self, samples: Sequence[Sample], cache: EncodingCache, parameters: TrainParameters, num_timesteps: int
+        self,
+        samples: Sequence[Sample],
+        cache: EncodingCache,
+        parameters: TrainParameters,
+        num_timesteps: int,
+        text_loss: TextLoss | None = None,
     ) -> None:
         """Choose the skins.
 
@@ -36,7 +43,9 @@ class HeldOutLoss:
             cache: Holds their encodings.
             parameters: How many skins and stretches, the seed and the batch size.
             num_timesteps: Length of the noise schedule.
+            text_loss: Measured too if given: of the one-step estimate, before any weights.
         """
+        self._text_loss = text_loss
         self._samples = samples[: parameters.num_validation_samples]
         self._cache = cache
         self._parameters = parameters
@@ -55,6 +64,9 @@ class HeldOutLoss:
     ) -> dict[str, float]:
         """Return ``validation_loss`` and one ``validation_loss_t<first>_<last>`` for each stretch.
 
+        With a text loss, also ``loss_text/feature_t<first>_<last>`` and ``loss_text/ctc_t<first>_<last>``,
+        means over those of the skins that have legends.
+
         Args:
             backend: The frozen parts.
             controlnet: The weights to judge, not wrapped.
@@ -67,15 +79,35 @@ class HeldOutLoss:
             return {}
         buckets = range(self._num_buckets)
         turns = [(sample, bucket) for bucket in buckets for sample in self._samples][share]
-        sums = torch.zeros(self._num_buckets, dtype=torch.float64)
+        sums = torch.zeros(4, self._num_buckets, dtype=torch.float64)  # errors; features, CTC, skins read
         size = self._parameters.train_batch_size // self._parameters.gradient_accumulation_steps
         for some in batches_of_one_size(turns, lambda turn: turn[0].size_px, size):
             batch = join([self._turn(sample, bucket) for sample, bucket in some]).to(device)
-            errors = squared_errors(*predict(backend, controlnet, batch, autocast())).double().cpu()
-            sums.index_add_(0, torch.tensor([bucket for _, bucket in some]), errors)
-        means = add_up(sums.to(device)).cpu() / len(self._samples)
-        names = [f"validation_loss_t{self._edge(b):04d}_{self._edge(b + 1) - 1:04d}" for b in buckets]
-        return {"validation_loss": means.mean().item(), **dict(zip(names, means.tolist(), strict=True))}
+            prediction, target = predict(backend, controlnet, batch, autocast())
+            measured = [squared_errors(prediction, target), *self._read(backend, batch, prediction)]
+            to = torch.tensor([bucket for _, bucket in some])
+            sums[: len(measured)].index_add_(1, to, torch.stack(measured).double().cpu())
+        sums = add_up(sums.to(device)).cpu()
+        values = self._named("validation_loss", sums[0] / len(self._samples))
+        values["validation_loss"] = sums[0].mean().item() / len(self._samples)
+        if self._text_loss is not None and bool((sums[3] > 0).all()):
+            values |= self._named("loss_text/feature", sums[1] / sums[3])
+            values |= self._named("loss_text/ctc", sums[2] / sums[3])
+        return values
+
+    def _named(self, name: str, means: Tensor) -> dict[str, float]:
+        """Return a value for each stretch under a name that says which."""
+        edges = [(self._edge(b), self._edge(b + 1) - 1) for b in range(self._num_buckets)]
+        return {f"{name}_t{a:04d}_{z:04d}": mean for (a, z), mean in zip(edges, means.tolist(), strict=True)}
+
+    def _read(self, backend: ModelFamily, batch: Batch, prediction: Tensor) -> list[Tensor]:
+        """Return features' distances, CTC losses and whether there was anything to read, each (B,)."""
+        if self._text_loss is None:
+            return []
+        noisy_latents = backend.add_noise(batch)
+        clean = backend.predict_clean_latents(prediction, noisy_latents, batch.timesteps)
+        distances = self._text_loss.distances(clean, batch)
+        return [distances.feature, distances.ctc, distances.has_legends.float()]
 
     def _turn(self, sample: Sample, bucket: int) -> Batch:
         seed = seed_of("held-out", self._parameters.seed, sample.id, bucket)
@@ -83,7 +115,10 @@ class HeldOutLoss:
         share = torch.rand(1, generator=generator, dtype=torch.float64).item()
         first, end = self._edge(bucket), self._edge(bucket + 1)
         timestep = first + int(share * (end - first))
-        return encoded_sample(sample, self._cache, timestep, generator, is_caption_dropped=False)
+        turn = encoded_sample(sample, self._cache, timestep, generator, is_caption_dropped=False)
+        if self._text_loss is None:
+            return turn
+        return with_legends(with_picture(turn, sample), self._parameters, seed, is_sampled=False)
 
     def _edge(self, bucket: int) -> int:
         """Return the first timestep of a stretch."""
@@ -119,8 +154,19 @@ def draw_validation_pictures(
                 parameters.validation_inference_steps,
                 parameters.validation_guidance_scale,
             )[0]
-        rows.append([sample.read_conditioning(), drawn, sample.read_picture()])
-    return _grid(rows)
+        rows.append(DrawnRow(sample.read_conditioning(), drawn, sample.read_picture()))
+    return join_rows(rows)
+
+
+def subject_of(sample: Sample) -> dict[str, Any]:
+    """Say what a row of the validation pictures shows, as JSON, for who judges them; boxes in its pixels."""
+    boxes = [[[float(value) for value in point] for point in quad] for quad in sample.boxes]
+    return {
+        "skin": sample.id,
+        "size_px": list(sample.size_px),
+        "texts": split_legends(sample.text)[1],
+        "boxes": boxes,
+    }
 
 
 def save_picture(picture: np.ndarray, path: Path) -> None:
@@ -129,17 +175,3 @@ def save_picture(picture: np.ndarray, path: Path) -> None:
     beside = path.with_suffix(".tmp")
     Image.fromarray(picture).save(beside, format="PNG")
     beside.replace(path)
-
-
-def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Return rows of pictures, white between and beside them; the pictures of a row are of one size."""
-    pitch_x = max(row[0].shape[1] for row in rows) + _GAP_PX
-    height = sum(row[0].shape[0] + _GAP_PX for row in rows) - _GAP_PX
-    sheet = np.full((height, len(rows[0]) * pitch_x - _GAP_PX, 3), 255, dtype=np.uint8)
-    top = 0
-    for row in rows:
-        for place, picture in enumerate(row):
-            left = place * pitch_x
-            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-        top += row[0].shape[0] + _GAP_PX
-    return sheet

@@ -1,0 +1,553 @@
+"""Does the text loss make legends that can be read? ControlNets trained alike but for it.
+
+    python benchmarks/legends.py --work FOLDER      # hours on a processor; run again, it goes on where it was
+    python benchmarks/legends.py --quick            # a sign of life
+    python benchmarks/legends.py --work FOLDER --report   # only the figures of what has been made
+
+Sheets of 3 x 4 keys are drawn with legends of 16 to 32 px, Latin and Chinese. Half of the held-out sheets
+have strings that never occur in training, their Chinese ones of characters that never do. For each seed the
+embedded ControlNet first learns the sheets without a text loss; from there each arm goes on:
+
+    none        without the text loss, as many steps as the others
+    one_step    reading the estimate of the trained timestep
+    last_steps  reading the estimate in the model's own sampling
+    both
+    longer      without the text loss, five times the steps, for the processor time that reading takes
+    weighted    without the text loss, legends weighing three times as much in the denoising loss
+    sampled     whole pictures sampled with the gradient through every call, CTC only, for comparison
+
+Held-out sheets are then drawn at inference's own sampler settings and read by Tesseract, which took no part
+in training, and by PP-OCR, which did. Sen.ACC and NED are AnyText's (``skin_pipeline.evaluation.legends``).
+``real`` and ``autoencoder`` are the sheets themselves, and what is left of them by the VAE.
+
+Prints a table, and all figures as one line of JSON at the end; leaves a contact sheet of each arm in FOLDER.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image
+
+from skin_pipeline.base_models import resolve_base_model, resolve_controlnet
+from skin_pipeline.evaluation.diversity import mean_distance
+from skin_pipeline.evaluation.edges import edge_agreement
+from skin_pipeline.evaluation.legends import LegendReading, read_legends, score_readings
+from skin_pipeline.evaluation.readers import load_reader, present_readers
+from skin_pipeline.generation.parameters import InferenceParameters
+from skin_pipeline.generation.pipeline import load_pipeline
+from skin_pipeline.generation.weights import locate_base_model
+from skin_pipeline.generation.worker import Generator
+from skin_pipeline.prep.edges import trace_edges
+from skin_pipeline.prep.publish import join_legends
+from skin_pipeline.skins.drawn import describe_style
+from skin_pipeline.skins.drawn.backgrounds import paint_background
+from skin_pipeline.skins.drawn.keys import KeyLook, key_sprite
+from skin_pipeline.skins.drawn.legends import em_for, is_chinese, write
+from skin_pipeline.skins.drawn.palettes import SkinStyle, choose_style
+from skin_pipeline.training.config import TrainingRun, TrainParameters
+from skin_pipeline.training.metrics import read_metrics
+from skin_pipeline.typefaces import CHINESE_TYPEFACES, font_path
+
+SIDE_PX, COLUMNS, ROWS = 256, 3, 4
+HEIGHTS_PX = (16.0, 32.0)
+"""Heights of capitals and ideographs."""
+LEGEND_WIDTH = 0.74
+"""Of the widest legend, in widths of its key."""
+CANNY = (50, 80)
+LATIN_WORDS = (
+    *("Ctrl", "Tab", "Esc", "Del", "Home", "End", "Alt", "Fn", "Menu", "Back", "Send", "Go", "OK", "Next"),
+    *("Done", "ABC", "DEF", "GHI", "JKL", "MNO", "PQRS", "TUV", "Find", "Undo", "Copy"),
+)
+HELD_OUT_LATIN_WORDS = ("Shift", "Lock", "Zoom", "Quit", "Jump", "Wave", "Vox", "Hex", "Kiwi", "Pick")
+LATIN_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+HELD_OUT_CHARACTERS = "快乐春秋花香雪海红蓝绿茶猫鱼鸟音电影城市桥路"
+CHARACTERS = (
+    "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么"
+    "之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行意动方期它头经长儿回位分爱老因很"
+    "给名法间斯知世什两次使身者被高已亲其进此话常与活正感"
+)
+HELD_OUT_FROM = 1_000_000
+"""Seeds of held-out sheets."""
+GENERATION_SEEDS = (0, 1)
+PIXELS = 16
+"""Side of the thumbnails that diversity is measured on."""
+TEXT: Mapping[str, Any] = {
+    "feature_weight": 1.0,
+    "ctc_weight": 0.1,
+    "timestep_weighting": "none",
+    "timestep_limit": 1000,
+    "max_boxes": 2,
+    "sampled_share": 0.125,
+    "sampler_start": 1.0,
+    "last_steps": 20,
+}
+"""What the edges show, an estimate from much noise can show too, and there the strokes are decided: so all
+timesteps are read alike, and states from all along the sampler's way."""
+ARMS: Mapping[str, Mapping[str, Any]] = {
+    "none": {"text": {"measure": True}},
+    "one_step": {"text": {"mode": "one_step", **TEXT}},
+    "last_steps": {"text": {"mode": "last_steps", **TEXT}},
+    "both": {"text": {"mode": "both", **TEXT}},
+    "longer": {"text": {"measure": True}},
+    "weighted": {"text": {"measure": True}, "legend_weight": 3.0},
+    "sampled": {"text": {"mode": "sampled", **TEXT}},
+}
+LONGER_FACTOR = 5.0
+"""Steps of ``longer``, in those of the other arms."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A drawn sheet of keys."""
+
+    seed: int
+    picture: np.ndarray
+    """(H, W, 3) uint8"""
+    control: np.ndarray
+    """Its edges, (H, W, 3) uint8"""
+    caption: str
+    texts: tuple[str, ...]
+    quads: np.ndarray
+    """(N, 4, 2)"""
+
+    @property
+    def has_new_strings(self) -> bool:
+        """Whether its strings never occur in training."""
+        return self.seed >= HELD_OUT_FROM and self.seed % 2 == 1
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is trained and measured."""
+
+    num_train: int = 600
+    num_held_out: int = 24
+    common_steps: int = 100
+    arm_steps: int = 100
+    longer_factor: float = LONGER_FACTOR
+    batch_size: int = 8
+    inference_steps: int = 20
+    guidance: float = 3.0
+
+
+QUICK = Sizes(
+    num_train=8,
+    num_held_out=2,
+    common_steps=2,
+    arm_steps=2,
+    longer_factor=1.5,
+    batch_size=4,
+    inference_steps=4,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run the benchmark and return its figures."""
+    options = parse(arguments)
+    sizes = QUICK if options.quick else Sizes(arm_steps=options.steps, common_steps=options.common_steps)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = options.work or Path(scratch)
+        if not options.report:
+            write_set(work / "sheets", sizes)
+            for seed in options.seeds:
+                for arm in options.arms:
+                    run_arm(work, sizes, arm, seed)
+            measure_bounds(work, sizes)
+        figures = summarise(work, sizes)
+    report(figures)
+    return figures
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="two arms of two steps")
+    parser.add_argument("--report", action="store_true", help="train nothing more")
+    parser.add_argument("--work", type=Path, default=None, help="where runs are kept; default: nowhere")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=Sizes.arm_steps, help="of each arm")
+    parser.add_argument("--common-steps", type=int, default=Sizes.common_steps, help="before the arms part")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.seeds, options.arms = [0], ["none", "both"]
+    return options
+
+
+# --- sheets ------------------------------------------------------------------------------------------------
+
+
+def draw_sheet(seed: int) -> Sheet:
+    """Draw a sheet; odd seeds from :data:`HELD_OUT_FROM` on have strings that no training sheet has."""
+    lots = Random(f"sheet {seed}")  # noqa: S311  (a design, not a secret)
+    is_new = seed >= HELD_OUT_FROM and seed % 2 == 1
+    style = choose_style(Random(f"style {seed}"), "26_key")  # noqa: S311
+    canvas = paint_background(Random(f"pattern {seed}"), style, SIDE_PX, SIDE_PX, 0.0)  # noqa: S311
+    height_px, margin = lots.uniform(*HEIGHTS_PX), lots.uniform(3, 6)
+    pitch = (SIDE_PX / COLUMNS, SIDE_PX / ROWS)
+    look = key_look(style, pitch[1] - 2 * margin)
+    texts, quads = [], []
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            left, top = round(column * pitch[0] + margin), round(row * pitch[1] + margin)
+            right, bottom = round((column + 1) * pitch[0] - margin), round((row + 1) * pitch[1] - margin)
+            key_sprite(look, right - left, bottom - top).lay_on(canvas, left, top)
+            text, em_px = fitting_legend(lots, style, is_new, height_px, LEGEND_WIDTH * (right - left))
+            centre = ((left + right) / 2, (top + bottom) / 2)
+            quads.append(write(canvas, text, typeface(style, text), em_px, centre, style.legend.rgb))
+            texts.append(text)
+    control = np.repeat(trace_edges(canvas, *CANNY, "gray")[:, :, None], 3, axis=2)
+    caption = f"a keyboard skin of {describe_style(style, 'en', seed)},iflyskin"
+    corners = np.clip(np.stack(quads), 0, SIDE_PX)
+    return Sheet(seed, canvas, control, caption, tuple(texts), corners)
+
+
+def key_look(style: SkinStyle, height_px: float) -> KeyLook:
+    """Return how the keys of a style are painted."""
+    border = None if style.key_border is None else style.key_border.rgb
+    return KeyLook(
+        style.key_shape,
+        style.key_finish,
+        style.key.rgb,
+        style.key_alpha,
+        border,
+        style.key_roundness,
+        height_px,
+    )
+
+
+def fitting_legend(
+    lots: Random, style: SkinStyle, is_new: bool, height_px: float, width_px: float
+) -> tuple[str, float]:
+    """Draw a legend that is not much lower than asked for where it fits a key; return it and its em."""
+    while True:
+        text = random_legend(lots, is_new)
+        path = typeface(style, text)
+        em_px = em_for(text, path, height_px, width_px)
+        if em_px >= em_for(text, path, max(HEIGHTS_PX[0], 0.8 * height_px), np.inf):
+            return text, em_px
+
+
+def random_legend(lots: Random, is_new: bool) -> str:
+    """Draw a word, letters, or two Chinese characters."""
+    if lots.random() < 0.5:
+        return "".join(lots.choice(HELD_OUT_CHARACTERS if is_new else CHARACTERS) for _ in range(2))
+    if lots.random() < 0.5:
+        return lots.choice(HELD_OUT_LATIN_WORDS if is_new else LATIN_WORDS)
+    while True:
+        letters = "".join(lots.choice(LATIN_LETTERS) for _ in range(3))
+        if is_held_out(letters) == is_new:
+            return letters
+
+
+def is_held_out(letters: str) -> bool:
+    """Tell whether three letters are among the tenth that no training sheet has."""
+    return sum(map(ord, letters)) % 10 == 0
+
+
+def typeface(style: SkinStyle, text: str) -> Path:
+    """Return a typeface that has the text's characters."""
+    if not is_chinese(text):
+        return font_path(style.latin_typeface)
+    name = style.chinese_typeface
+    return font_path(name if name in CHINESE_TYPEFACES else CHINESE_TYPEFACES[0])
+
+
+def held_out_sheets(sizes: Sizes) -> list[Sheet]:
+    """Draw the held-out sheets."""
+    return [draw_sheet(HELD_OUT_FROM + index) for index in range(sizes.num_held_out)]
+
+
+def write_set(folder: Path, sizes: Sizes) -> None:
+    """Write the sheets as a published training set, unless it is there."""
+    if (folder / "validation.jsonl").is_file():
+        return
+    for part in ("images", "conditioning_images"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    starts = {"train": (0, sizes.num_train), "validation": (HELD_OUT_FROM, sizes.num_held_out)}
+    for split, (start, count) in starts.items():
+        lines = []
+        for sheet in map(draw_sheet, range(start, start + count)):
+            row = {
+                "text": join_legends(sheet.caption, list(sheet.texts)),
+                "image": f"images/{sheet.seed}.png",
+                "conditioning_image": f"conditioning_images/{sheet.seed}.png",
+                "box": sheet.quads.round(2).tolist(),
+                "skin": f"sheet/{sheet.seed}",
+                "conditioning": "per_skin",
+            }
+            Image.fromarray(sheet.picture).save(folder / row["image"])
+            Image.fromarray(sheet.control).save(folder / row["conditioning_image"])
+            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+# --- training ----------------------------------------------------------------------------------------------
+
+
+def run_arm(work: Path, sizes: Sizes, arm: str, seed: int) -> None:
+    """Train an arm from its seed's common start and measure it, unless that is done."""
+    result = work / "results" / f"{arm}_{seed}.json"
+    if result.is_file():
+        return
+    common = work / "runs" / f"common_{seed}"
+    settings = common_settings(sizes, seed)
+    train(work, common, {**settings, "max_train_steps": sizes.common_steps, "lr_scheduler": "constant"})
+    steps = round(sizes.arm_steps * (sizes.longer_factor if arm == "longer" else 1))
+    folder = work / "runs" / f"{arm}_{seed}"
+    arm_settings = {
+        "controlnet_init": str(common / "weights"),
+        "max_train_steps": steps,
+        "validation_steps": max(1, sizes.arm_steps // 2),
+        "num_validation_samples": min(8, sizes.num_held_out),
+        **ARMS[arm],
+    }
+    cost = train(work, folder, {**settings, **arm_settings})
+    figures = measure(folder / "weights", sizes, work / f"{arm}_{seed}.png")
+    curves = [row for row in read_metrics(folder) if row["kind"] == "validation"]
+    write_json(result, {"arm": arm, "seed": seed, "steps": steps, **cost, **figures, "validation": curves})
+
+
+def common_settings(sizes: Sizes, seed: int) -> dict[str, Any]:
+    """Return what all trainings have in common."""
+    return {
+        "model_base": "embedded",
+        "controlnet_init": "embedded-canny",
+        "resolution_px": SIDE_PX,
+        "bucket_step_px": None,
+        "train_batch_size": sizes.batch_size,
+        "learning_rate": 3e-4,
+        "lr_warmup_steps": min(10, sizes.arm_steps),
+        "loss_weighting": "none",
+        "num_validation_samples": 0,
+        "num_validation_pictures": 0,
+        "checkpointing_steps": 20,
+        "checkpoints_total_limit": 1,
+        "num_threads": 1,
+        "seed": seed,
+    }
+
+
+def train(work: Path, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Train in a process of its own, or go on; return its processor time and memory, if it was one start."""
+    cost_file = folder / "cost.json"
+    if not cost_file.is_file():
+        is_fresh = not (folder / "checkpoints").is_dir()
+        run = TrainingRun(
+            parameters=TrainParameters(**settings),
+            dataset_folder=work / "sheets",
+            folder=folder,
+            cache_folder=work / "encodings",
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "config.json"
+        config.write_text(run.model_dump_json(), encoding="utf-8")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "skin_pipeline.training", "--config", str(config)]
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        peak = max(row["peak_memory_gib"] for row in read_metrics(folder) if row["kind"] == "train")
+        write_json(cost_file, {"cpu_seconds": seconds if is_fresh else None, "peak_memory_gib": peak})
+    cost: dict[str, Any] = json.loads(cost_file.read_text(encoding="utf-8"))
+    return cost
+
+
+# --- measuring ---------------------------------------------------------------------------------------------
+
+
+def measure(weights: Path, sizes: Sizes, contact_sheet: Path) -> dict[str, Any]:
+    """Draw the held-out sheets with a ControlNet, as inference does, and judge them."""
+    sheets = held_out_sheets(sizes)
+    drawn = generate(sheets, weights, sizes)
+    rows = [np.hstack([sheet.picture for sheet in sheets[:6]])]
+    rows += [np.hstack([made[number] for made in drawn[:6]]) for number in range(len(GENERATION_SEEDS))]
+    Image.fromarray(np.vstack(rows)).save(contact_sheet)
+    return judge(sheets, drawn)
+
+
+def generate(sheets: Sequence[Sheet], weights: Path, sizes: Sizes) -> list[list[np.ndarray]]:
+    """Return the pictures of each sheet, one for each seed."""
+    parameters = InferenceParameters(
+        num_inference_steps=sizes.inference_steps, guidance_scale=sizes.guidance, num_threads=1
+    )
+    torch.set_num_threads(1)
+    base = locate_base_model(parameters.base_model, "base_model")
+    generator = Generator(load_pipeline(parameters, base, weights), parameters, {})
+    drawn: list[list[np.ndarray]] = []
+    for sheet in sheets:
+        requests = [
+            {"prompt": sheet.caption, "negative_prompt": "", "seed": seed} for seed in GENERATION_SEEDS
+        ]
+        drawn.append(generator.sample([sheet.control] * len(requests), requests))
+    return drawn
+
+
+def judge(sheets: Sequence[Sheet], drawn: Sequence[Sequence[np.ndarray]]) -> dict[str, Any]:
+    """Return readings by each reader, and edges and diversity, of some pictures of each sheet."""
+    readings = {
+        name: [
+            as_row(sheet, reading)
+            for sheet, pictures in zip(sheets, drawn, strict=True)
+            for picture in pictures
+            for reading in read_legends(picture, sheet.quads, sheet.texts, load_reader(name), str(sheet.seed))
+        ]
+        for name in present_readers(("tesseract", "ppocr"))
+    }
+    f1 = [
+        edge_agreement(trace_edges(picture, *CANNY, "gray"), sheet.control[:, :, 0], 2).f1
+        for sheet, pictures in zip(sheets, drawn, strict=True)
+        for picture in pictures
+    ]
+    diversity = [mean_distance(thumbnails(pictures)) for pictures in drawn if len(pictures) > 1]
+    return {"readings": readings, "edge_f1": f1, "diversity": diversity}
+
+
+def as_row(sheet: Sheet, reading: LegendReading) -> dict[str, Any]:
+    """Return a reading as JSON."""
+    return {**vars(reading), "is_new": sheet.has_new_strings}
+
+
+def thumbnails(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Return pictures as small vectors around their mean colour, (N, D)."""
+    size = (PIXELS, PIXELS)
+    small = [
+        cv2.resize(picture, size, interpolation=cv2.INTER_AREA).ravel() / 255 - 0.5 for picture in pictures
+    ]
+    return np.stack(small)
+
+
+@torch.no_grad()
+def measure_bounds(work: Path, sizes: Sizes) -> None:
+    """Judge the sheets themselves, and what the VAE leaves of them."""
+    vae = AutoencoderKL.from_pretrained(resolve_base_model("embedded"), subfolder="vae").eval()
+    sheets = held_out_sheets(sizes)
+
+    def decoded(picture: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+        made = vae.decode(vae.encode(pixels).latent_dist.mean).sample[0].permute(1, 2, 0)
+        return ((made + 1) * 127.5).clamp(0, 255).round().byte().numpy()
+
+    makers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "real": lambda picture: picture,
+        "autoencoder": decoded,
+    }
+    for name, make in makers.items():
+        result = work / "results" / f"{name}_0.json"
+        if not result.is_file():
+            drawn = [[make(sheet.picture)] for sheet in sheets]
+            write_json(result, {"arm": name, "seed": 0, **judge(sheets, drawn)})
+
+
+# --- figures -----------------------------------------------------------------------------------------------
+
+
+def summarise(work: Path, sizes: Sizes) -> dict[str, Any]:
+    """Return the figures of all results that are there."""
+    results = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted((work / "results").glob("*.json"))
+    ]
+    arms: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        arms.setdefault(result["arm"], []).append(result)
+    systems = {arm: summarise_arm(some) for arm, some in arms.items()}
+    plain = systems.get("none", {}).get("cpu_seconds")
+    for figures in systems.values():
+        if plain and figures["cpu_seconds"]:
+            figures["cost"] = figures["cpu_seconds"] / plain
+    return {
+        "benchmark": "legends",
+        "controlnet": resolve_controlnet("embedded-canny").rsplit("/", 1)[-1],
+        "sizes": vars(sizes),
+        "systems": systems,
+    }
+
+
+def summarise_arm(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an arm's figures over its seeds."""
+    seconds = [result["cpu_seconds"] for result in results if result.get("cpu_seconds")]
+    figures: dict[str, Any] = {
+        "seeds": [result["seed"] for result in results],
+        "cpu_seconds": float(np.median(seconds)) if seconds else None,
+        "edge_f1": float(np.mean([np.mean(result["edge_f1"]) for result in results])),
+        "diversity": float(np.mean([np.mean(result["diversity"] or [0]) for result in results])),
+        "validation": [result.get("validation", [])[-1:] for result in results],
+    }
+    for reader in results[0]["readings"]:
+        rows = [row for result in results for row in result["readings"][reader]]
+        figures[reader] = {
+            "all": accuracy(rows),
+            "seen strings": accuracy([row for row in rows if not row["is_new"]]),
+            "new strings": accuracy([row for row in rows if row["is_new"]]),
+            "by_seed": [accuracy(result["readings"][reader])["sentence_accuracy"] for result in results],
+            "groups": scores(rows).as_rows(),
+        }
+    return figures
+
+
+def scores(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Score readings without regard to the case of letters, which height alone does not tell (C, O, V …)."""
+    names = ("picture_id", "truth", "read", "confidence", "height_px")
+    readings = [LegendReading(**{name: row[name] for name in names}) for row in rows]
+    return score_readings(readings, normalisation="width_and_case")
+
+
+def accuracy(rows: Sequence[Mapping[str, Any]]) -> dict[str, float] | dict[str, None]:
+    """Return Sen.ACC with its interval and NED of some readings."""
+    if not rows:
+        return {"sentence_accuracy": None}
+    score = scores(rows).overall
+    return {
+        "sentence_accuracy": score.sentence_accuracy.estimate,
+        "low": score.sentence_accuracy.low,
+        "high": score.sentence_accuracy.high,
+        "ned": score.ned.estimate,
+    }
+
+
+def report(figures: Mapping[str, Any]) -> None:
+    """Print the table, and the figures as one line of JSON."""
+    print(f"{'':12}{'Tesseract':^26}{'new strings':^14}{'PP-OCR':^10}{'edge F1':^10}{'cost':^8}")
+    for arm, system in figures["systems"].items():
+        cells = [cell(system.get("tesseract", {}).get("all"))]
+        for reader, group in (("tesseract", "new strings"), ("ppocr", "all")):
+            value = (system.get(reader, {}).get(group) or {}).get("sentence_accuracy")
+            cells.append("-" if value is None else f"{value:.3f}")
+        cost = f"{system['cost']:.2f}" if "cost" in system else "-"
+        print(f"{arm:12}{cells[0]:^26}{cells[1]:^14}{cells[2]:^10}{system['edge_f1']:^10.3f}{cost:^8}")
+    print(json.dumps(figures, ensure_ascii=False))
+
+
+def cell(score: Mapping[str, Any] | None) -> str:
+    """Return ``0.512 [0.480, 0.541]``."""
+    if not score or score["sentence_accuracy"] is None:
+        return "-"
+    return f"{score['sentence_accuracy']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+    beside.replace(path)
+
+
+if __name__ == "__main__":
+    main()

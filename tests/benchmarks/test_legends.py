@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import legends
+from skin_pipeline.geometry import quad_sizes
+from skin_pipeline.skins.drawn.legends import is_chinese
+from skin_pipeline.training.text_legends import quoted_legends
+
+TRAINED = [legends.draw_sheet(seed) for seed in range(6)]
+NEW = [legends.draw_sheet(legends.HELD_OUT_FROM + seed) for seed in (1, 3, 5)]
+
+
+def test_new_strings_and_characters_occur_in_no_training_sheet():
+    assert not set(legends.CHARACTERS) & set(legends.HELD_OUT_CHARACTERS)
+    assert not set(legends.LATIN_WORDS) & set(legends.HELD_OUT_LATIN_WORDS)
+    for sheet in NEW:
+        assert sheet.has_new_strings
+        chinese = {c for text in sheet.texts if is_chinese(text) for c in text}
+        assert chinese <= set(legends.HELD_OUT_CHARACTERS)
+    for sheet in TRAINED:
+        for text in sheet.texts:
+            assert not set(text) & set(legends.HELD_OUT_CHARACTERS)
+            known = is_chinese(text) or text in legends.LATIN_WORDS or not legends.is_held_out(text)
+            assert known
+
+
+def test_legends_are_as_high_as_stated():
+    low, high = legends.HEIGHTS_PX
+    for sheet in TRAINED + NEW:
+        heights = quad_sizes(sheet.quads)[:, 1] / 1.12  # without the quads' margin
+        assert len(sheet.texts) == len(sheet.quads) == 12
+        assert heights.min() > 0.6 * low  # letters without ascenders, strokes of 一
+        assert heights.max() < 1.45 * high  # letters with ascenders and descenders
+
+
+def test_a_seed_is_a_sheet():
+    again = legends.draw_sheet(TRAINED[0].seed)
+    assert again.texts == TRAINED[0].texts
+    assert np.array_equal(again.picture, TRAINED[0].picture)
+
+
+def test_the_set_is_in_the_published_form(tmp_path):
+    sizes = legends.Sizes(num_train=2, num_held_out=1)
+    legends.write_set(tmp_path, sizes)
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert [quoted_legends(row, "train.jsonl") for row in rows] == [list(s.texts) for s in TRAINED[:2]]
+    with Image.open(tmp_path / rows[0]["image"]) as picture:
+        assert picture.size == (legends.SIDE_PX, legends.SIDE_PX)
+
+
+def test_an_arms_figures_are_known_by_hand(tmp_path):
+    readings = [
+        {"truth": "OK", "read": "ok", "is_new": False, "picture_id": "1"},
+        {"truth": "春花", "read": "春", "is_new": True, "picture_id": "2"},
+    ]
+    rows = [{"confidence": 1.0, "height_px": 20.0, **reading} for reading in readings]
+    result = {"readings": {"tesseract": rows}, "edge_f1": [0.5, 0.7], "diversity": [0.2]}
+    for arm, seconds in (("none", 10.0), ("both", 25.0)):
+        path = tmp_path / "results" / f"{arm}_0.json"
+        legends.write_json(path, {"arm": arm, "seed": 0, "cpu_seconds": seconds, **result})
+    figures = legends.summarise(tmp_path, legends.Sizes())["systems"]["both"]
+    assert figures["tesseract"]["all"]["sentence_accuracy"] == 0.5
+    assert figures["tesseract"]["new strings"]["sentence_accuracy"] == 0
+    assert figures["tesseract"]["all"]["ned"] == pytest.approx(0.75, abs=1e-4)
+    assert figures["edge_f1"] == pytest.approx(0.6)
+    assert figures["cost"] == 2.5
+
+
+@pytest.mark.slow
+def test_it_trains_measures_and_reports(tmp_path, capsys):
+    legends.main(["--quick", "--work", str(tmp_path)])
+    systems = json.loads(capsys.readouterr().out.splitlines()[-1])["systems"]
+    assert set(systems) == {"none", "both", "real", "autoencoder"}
+    assert systems["real"]["ppocr"]["all"]["sentence_accuracy"] > 0.8
+    assert systems["both"]["cost"] > 0
+    assert (tmp_path / "both_0.png").is_file()
