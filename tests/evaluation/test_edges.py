@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from skin_pipeline.errors import InputError
-from skin_pipeline.evaluation.edges import controlnet_plus_plus_f1, edge_agreement, outlines
+from skin_pipeline.evaluation.edges import (
+    controlnet_plus_plus_edges,
+    controlnet_plus_plus_f1,
+    edge_agreement,
+    ms_ssim,
+    outlines,
+)
 
 
 def line(column: int, size: int = 32) -> np.ndarray:
@@ -90,3 +96,53 @@ def test_outlines_keep_lines_and_hollow_glyphs():
     assert boundary[10:20, 12:24].sum() == 2 * 12 + 2 * 8
     assert not boundary[12:18, 14:22].any()
     np.testing.assert_array_equal(outlines(np.stack([conditioning] * 3, axis=2)), boundary)
+
+
+def some_maps(seed, size=(176, 200)):
+    """Lines that half agree."""
+    rng = np.random.default_rng(seed)
+    wanted = np.zeros(size, np.uint8)
+    wanted[::20] = 255
+    found = wanted.copy()
+    found[:, ::25] = 255
+    found[rng.random(size) < 0.02] = 0
+    return found, wanted
+
+
+def test_f1_equals_torchmetrics():
+    import torch
+    from torchmetrics.functional.classification import binary_f1_score
+
+    maps, wanted = [some_maps(seed)[0] for seed in range(4)], some_maps(0)[1]
+    reference = binary_f1_score(
+        torch.from_numpy(np.stack(maps) // 255).flatten(),
+        torch.from_numpy(np.stack([wanted] * 4) // 255).flatten(),
+    )
+    assert controlnet_plus_plus_f1(maps, wanted) == pytest.approx(float(reference), abs=1e-6)
+
+
+def test_ms_ssim_equals_torchmetrics_on_a_batch():
+    """As ControlNet++ calls it: all pictures of a condition at once; ours is the mean of one by one."""
+    import torch
+    from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure
+
+    pairs = [some_maps(seed) for seed in range(4)]
+    stacks = [torch.from_numpy(np.stack(some) / 255).float()[:, None] for some in zip(*pairs, strict=True)]
+    reference = MultiScaleStructuralSimilarityIndexMeasure(data_range=1.0)(*stacks)
+    assert np.mean([ms_ssim(*pair) for pair in pairs]) == pytest.approx(float(reference), abs=1e-4)
+
+
+def test_ms_ssim_of_equal_maps_is_1_and_of_small_ones_refused():
+    found, _ = some_maps(0)
+    assert ms_ssim(found, found) == pytest.approx(1.0, abs=1e-6)
+    with pytest.raises(InputError, match="at least 176 px"):
+        ms_ssim(found[:175], found[:175])
+
+
+def test_controlnet_plus_plus_edges_are_those_of_the_colour_picture():
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:, 30:] = (0, 0, 90)  # too faint in grey, clear in blue
+    edges = controlnet_plus_plus_edges(picture)
+    assert edges.shape == (40, 60)
+    assert edges[5:-5, 28:32].any(axis=1).all()
+    assert np.count_nonzero(edges) == 40

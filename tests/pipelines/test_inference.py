@@ -104,7 +104,7 @@ def test_a_run_that_was_stopped_goes_on(inputs, tmp_path, monkeypatch):
     assert calls == [2, 2, 2]  # one batch made, one stopped, one made in the second run
 
 
-@pytest.mark.parametrize("environment", ["base", "test", "sdxl"])
+@pytest.mark.parametrize("environment", ["base", "test", "sdxl", "sd3"])
 def test_the_configured_parameters_are_valid(environment):
     conf = Path(__file__).parents[2] / "conf"
     merged = yaml.safe_load((conf / "base/parameters_inference.yml").read_text())

@@ -1,8 +1,9 @@
-"""Intervals for the mean of a metric over a set of pictures.
+"""Intervals for a metric of a set of pictures.
 
 Percentile bootstrap (Efron 1979): draw as many pictures as there are, with replacement, many times; the
 interval holds the middle share of the means. What is resampled must be independent: average the pictures of
-one skin (its seeds and prompts) before coming here, and pass one value a skin.
+one skin (its seeds and prompts) before coming here, and pass one value a skin. Figures of a whole set (a
+distance of distributions, a diversity) are computed anew for each redrawn set: :func:`bootstrap_set`.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,6 +76,47 @@ def bootstrap_ratio(
     pairs = np.stack([_finite(numerators), _finite(denominators)], axis=1)
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     return _interval(pairs, _ratio, confidence, num_resamples, seed)
+
+
+def resampling_weights(groups: Sequence[str], num_resamples: int, seed: int = 0) -> np.ndarray:
+    """Redraw a set of pictures, whole skins at a time.
+
+    Args:
+        groups: The skin of each of N pictures.
+        num_resamples: How often.
+        seed: Seed of the draws.
+
+    Returns:
+        (num_resamples, N): how often each picture was drawn.
+    """
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=num_resamples)
+    return draws[:, index].astype(np.float64)
+
+
+def bootstrap_set(
+    estimate: float, redrawn: Sequence[float], num_samples: int, confidence: float = 0.95
+) -> Interval:
+    """Return a figure of a whole set with the interval that redrawn sets give it.
+
+    A redrawn set repeats some pictures and lacks others, which shifts such a figure always in one direction
+    (fewer different pictures, a larger distance). The interval is therefore as wide as the middle share of
+    the redrawn figures and lies about the estimate as they lie about their mean.
+
+    Args:
+        estimate: Of the set itself.
+        redrawn: Of the sets redrawn by :func:`resampling_weights`.
+        num_samples: Independent samples: skins.
+        confidence: Share of the redrawn figures inside the interval, in (0, 1).
+
+    Raises:
+        InputError: There are no redrawn figures, or some are not finite.
+    """
+    figures = _finite(redrawn)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(figures - figures.mean(), [tail, 1 - tail], method="inverted_cdf")
+    return Interval(estimate, estimate + float(low), estimate + float(high), num_samples)
 
 
 def _interval(

@@ -1,0 +1,62 @@
+"""The evaluate pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from skin_pipeline.pipelines.evaluate import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline from generated skins to scores: of each picture, and of whole sets."""
+    return Pipeline(
+        [
+            Node(
+                nodes.generate_baselines,
+                inputs={
+                    "generated_skins": "generated_skins",
+                    "train_dataset": "train_dataset",
+                    "inference": "params:inference",
+                    "parameters": "params:baselines",
+                },
+                outputs="baseline_skins",
+                name="generate_baselines",
+            ),
+            Node(
+                nodes.extract_features,
+                inputs={
+                    "generated_skins": "generated_skins",
+                    "baseline_skins": "baseline_skins",
+                    "train_dataset": "train_dataset",
+                    "parameters": "params:evaluation",
+                },
+                outputs="picture_features",
+                name="extract_features",
+            ),
+            Node(
+                nodes.score_pictures,
+                inputs={
+                    "generated_skins": "generated_skins",
+                    "baseline_skins": "baseline_skins",
+                    "picture_features": "picture_features",
+                    "sheet_records": "sheet_records",
+                    "resized_skins": "resized_skins",
+                    "train_dataset": "train_dataset",
+                    "edges": "params:edges",
+                    "parameters": "params:evaluation",
+                },
+                outputs="evaluation_items",
+                name="score_pictures",
+            ),
+            Node(
+                nodes.summarise_scores,
+                inputs={
+                    "evaluation_items": "evaluation_items",
+                    "picture_features": "picture_features",
+                    "generated_skins": "generated_skins",
+                    "train_dataset": "train_dataset",
+                    "parameters": "params:evaluation",
+                },
+                outputs=["evaluation_scores", "evaluation_table"],
+                name="summarise_scores",
+            ),
+        ]
+    )

@@ -1,0 +1,128 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from skin_pipeline.evaluation.parameters import EvaluationParameters
+from skin_pipeline.evaluation.score import Truth, layout_boxes, plan_scores
+from skin_pipeline.evaluation.summarise import summarise
+from skin_pipeline.evaluation.table import render_table
+from skin_pipeline.items import Folder, Item, Items, json_digest
+from skin_pipeline.prep.edges import EdgeParameters, trace_edges
+from skin_pipeline.prep.publish import Row
+from skin_pipeline.skins.sheets.conditioning import lay_out, places_of_keys
+from skin_pipeline.skins.sheets.layout import load_layout
+
+SIZE = (200, 240)
+KEYS = [(20 + 55 * i, 40 + 80 * j, 65 + 55 * i, 100 + 80 * j) for i in range(4) for j in range(2)]
+
+
+def draw(panel, key):
+    picture = np.full((*SIZE, 3), panel, np.uint8)
+    for left, top, right, bottom in KEYS:
+        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), key, -1)
+    return picture
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Two held-out skins and three that are trained on, with their edges."""
+    looks = {
+        "a": ((240, 240, 240), (250, 60, 60)),
+        "b": ((40, 80, 240), (240, 240, 240)),
+        "c": ((20, 20, 20), (90, 200, 90)),
+        "d": ((250, 220, 80), (60, 60, 60)),
+        "e": ((120, 60, 160), (250, 250, 250)),
+    }
+    prompts = {"a": "a keyboard skin of white, red keys", "b": "a keyboard skin of blue, white keys"}
+    rows, files = {}, {}
+    for skin, (panel, key) in looks.items():
+        picture = draw(panel, key)
+        for name, pixels in ((f"{skin}.png", picture), (f"{skin}_edges.png", trace_edges(picture))):
+            Image.fromarray(pixels).save(tmp_path / name)
+            files[name] = json_digest([name])
+        text = prompts.get(skin, "a keyboard skin")
+        rows[skin] = Row(text, f"{skin}.png", f"{skin}_edges.png", [], skin, "per_skin")
+    dataset = Folder(tmp_path, "digest", files)
+    held_out = {skin: rows[skin] for skin in "ab"}
+    return Truth(dataset, held_out, {skin: rows[skin] for skin in "cde"}, Items(), Items())
+
+
+def judged(truth, system, pictures):
+    """Make items of pictures by skin, in memory but for their files."""
+    for skin, picture in pictures.items():
+        path = truth.dataset.path / f"{system}_{skin}.png"
+        Image.fromarray(picture).save(path)
+        seed = None if system == "real" else 0
+        record = {"system": system, "skin": skin, "prompt": truth.rows[skin].text, "seed": seed}
+        yield Item(f"{system}/{skin}", record, json_digest([system, skin]), path)
+
+
+def measure(truth, items, **parameters):
+    chosen = EvaluationParameters(readers=(), autoencoder=False, **parameters)
+    plan = plan_scores(items, Items(), truth, EdgeParameters(), chosen)
+    outputs = plan.make_worker()(plan.tasks())
+    records = zip(plan.tasks(), outputs, strict=True)
+    return Items(Item(task.id, one.record, json_digest(one.record)) for task, one in records)
+
+
+def test_real_pictures_are_perfect_and_blank_ones_are_not(truth):
+    real = {
+        skin: draw(*look)
+        for skin, look in (("a", ((240,) * 3, (250, 60, 60))), ("b", ((40, 80, 240), (240,) * 3)))
+    }
+    blank = {skin: np.full((*SIZE, 3), 128, np.uint8) for skin in "ab"}
+    measured = measure(truth, Items([*judged(truth, "real", real), *judged(truth, "generated", blank)]))
+    for skin in "ab":
+        record = measured[f"real/{skin}"].record
+        for name in (
+            "edge_f1",
+            "edge_f1_0px",
+            "edge_ms_ssim",
+            "cnpp_ms_ssim",
+            "key_recall",
+            "key_precision",
+            "colour",
+        ):
+            assert record[name] == pytest.approx(1.0, abs=1e-6), name
+        assert record["key_iou"] > 0.95
+        assert record["layout_from"] == "conditioning"
+        assert measured[f"generated/{skin}"].record["edge_recall"] == 0.0
+        assert measured[f"generated/{skin}"].record["key_iou"] == 0.0
+
+    scores = summarise(measured, Items(), Items(), EvaluationParameters(readers=(), autoencoder=False))
+    assert scores["real"]["cnpp_f1"]["estimate"] == 1.0
+    assert scores["generated"]["cnpp_f1"]["estimate"] == 0.0
+    assert scores["skipped"]["kid_autoencoder"] == "evaluation.autoencoder is switched off"
+    table = render_table(scores, measured)
+    assert "| Edge F1, exact (`edge_f1_0px`) | higher | 0.000 [0.000, 0.000] (n=2) | 1.000" in table
+
+
+def test_a_training_picture_over_again_is_found(truth):
+    copy = {"a": draw((20, 20, 20), (90, 200, 90))}
+    record = measure(truth, Items(judged(truth, "generated", copy)))["generated/a"].record
+    assert (record["nearest_skin"], record["nearest_distance"], record["authentic"]) == ("c", 0.0, 0.0)
+
+
+def test_scores_do_not_depend_on_order_or_batches(truth):
+    pictures = {skin: draw((200, 200, 210), (90, 90, 250)) for skin in "ab"}
+    items = list(judged(truth, "generated", pictures))
+    together = measure(truth, Items(items))
+    for item in items:
+        assert measure(truth, Items([item]))[item.id].record == together[item.id].record
+    chosen = EvaluationParameters(readers=(), autoencoder=False)
+    backwards = Items(reversed(list(together.values())))
+    assert summarise(backwards, Items(), Items(), chosen) == summarise(together, Items(), Items(), chosen)
+
+
+def test_boxes_of_a_layout_follow_the_resizing():
+    record = lay_out(load_layout("whole_keyboard"), 512, name="whole_keyboard")
+    places = list(places_of_keys(record).values())
+    boxes = layout_boxes(record, [[0.5, 0, 10], [0, 0.25, 0]], (128, 266))
+    assert len(boxes) == len(places)
+    first = places[0]
+    expected = (first.x / 2 + 10, first.y / 4, first.right / 2 + 10, first.bottom / 4)
+    np.testing.assert_allclose(boxes[0], expected)
+    cut = layout_boxes(record, [[1, 0, -256], [0, 1, 0]], (512, 512))  # the left half is cut off
+    assert 0 < len(cut) < len(places)
+    assert cut.min() >= 0
