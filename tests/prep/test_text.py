@@ -11,7 +11,7 @@ from skin_pipeline.errors import MissingWeightsError
 from skin_pipeline.geometry import apply_affine, plan_fit
 from skin_pipeline.items import Item, Output, Task, Worker, canonical_json
 from skin_pipeline.prep.text import TextParameters, box_record, make_text_reader
-from skin_pipeline.recognition.reader import ReadText
+from skin_pipeline.recognition.read_text import ReadText
 from skin_pipeline.skins.drawn import DrawnSkin, draw_skin
 
 SOURCE_SIZE = (1080, 810)
@@ -85,6 +85,9 @@ def test_a_box_maps_by_the_matrix() -> None:
     matrix = [[0.5, 0, 3], [0, 0.25, 1]]
     record = box_record(ReadText("A", 0.9876543, quad), quad, matrix)
     assert record["confidence"] == 0.987654
+    assert record["recognised"] == {"text": "A", "confidence": 0.987654}
+    corrected = box_record(ReadText("w", 0.99, quad, ("W", 0.5)), quad, matrix)
+    assert (corrected["text"], corrected["recognised"]) == ("w", {"text": "W", "confidence": 0.5})
     assert record["source_quad"] == quad.tolist()
     assert record["quad"] == apply_affine(matrix, quad).tolist() == [[8, 6], [18, 6], [18, 11], [8, 11]]
 

@@ -1,5 +1,8 @@
 """Read the text of skins: every string the recogniser finds, where it is, and how sure it is.
 
+A confidence is what the recogniser and the other legends of the keyboard give together
+(:mod:`skin_pipeline.recognition.agreement`); what the recogniser alone said is recorded beside it.
+
 Pictures are read at their original size, where legends are sharpest; quads are recorded in the original
 frame and in the frame of the resized skin. Nothing is filtered here: the stages that use the boxes apply
 their own gate on the confidence.
@@ -16,7 +19,8 @@ from pydantic import Field, model_validator
 from skin_pipeline.geometry import FloatArray, apply_affine, clip_quads
 from skin_pipeline.items import Output, Rejection, Task, Worker
 from skin_pipeline.prep.pictures import read_picture
-from skin_pipeline.recognition.reader import ReaderSettings, ReadText, TextReader
+from skin_pipeline.recognition.read_text import ReadText
+from skin_pipeline.recognition.reader import ReaderSettings, TextReader
 from skin_pipeline.recognition.weights import TextWeights, embedded_weights, weights_in_folders
 from skin_pipeline.schemas import Parameters
 
@@ -146,12 +150,15 @@ def box_record(text: ReadText, source_quad: FloatArray, matrix: Sequence[Sequenc
         matrix: Maps the original frame to that of the resized skin, (2, 3).
 
     Returns:
-        ``text``, ``confidence``, ``quad`` (resized frame; outside it where the fit cropped) and
-        ``source_quad`` (original frame), in JSON types.
+        ``text``, ``confidence``, ``recognised`` (both of the recogniser alone, before the keyboard's other
+        legends were heard), ``quad`` (resized frame; outside it where the fit cropped) and ``source_quad``
+        (original frame), in JSON types.
     """
+    alone_text, alone_confidence = text.alone
     return {
         "text": text.text,
         "confidence": round(text.confidence, 6),
+        "recognised": {"text": alone_text, "confidence": round(alone_confidence, 6)},
         "quad": apply_affine(matrix, source_quad).round(2).tolist(),
         "source_quad": source_quad.round(2).tolist(),
     }

@@ -11,7 +11,8 @@ are done about that:
 * Keys without borders look like a line of print to the detector. A line with wide gaps is cut at them.
 * A box about as wide as high has no direction of its own; if it leans a little, it is set upright.
 * The detector's boxes are more or less wide; those given are the ink and an even margin around it.
-* The recogniser cannot tell ``w`` from ``W``; the other letters of the keyboard can (:mod:`.agreement`).
+* The recogniser cannot tell ``w`` from ``W``, nor the top of an ``i`` from a dot, nor a magnifying glass from
+  ``Q``; the other letters of the keyboard can (:mod:`.agreement`).
 * A crop is cut from the picture at its original size, whatever size it was detected at.
 
 Quads follow the convention of :mod:`skin_pipeline.geometry`.
@@ -20,21 +21,26 @@ Quads follow the convention of :mod:`skin_pipeline.geometry`.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skin_pipeline.geometry import FloatArray, as_quads, clip_quads
-from skin_pipeline.recognition.agreement import settle_case
+from skin_pipeline.recognition.agreement import agree_with_layout, settle_case
 from skin_pipeline.recognition.crops import level_short_quads, split_row, straighten, tighten_quad
 from skin_pipeline.recognition.overlaps import count_characters, drop_duplicates, drop_nested, is_spread
-from skin_pipeline.recognition.paddle_models import load_detector, load_recogniser
+from skin_pipeline.recognition.paddle_models import load_detector
+from skin_pipeline.recognition.read_text import ReadText
+from skin_pipeline.recognition.recognizers import PaddleRecognizer
 from skin_pipeline.recognition.weights import TextWeights
 
 TALL = 1.5
 """A quad this many times higher than wide may hold vertical text (PaddleOCR's own limit)."""
 SURE = 0.9
 """A reading of such a quad above this confidence is not questioned."""
+CERTAIN = 0.99
+"""Words below this confidence are read again, cut out more closely; the surer reading counts."""
 
 LETTER_GAP, WORD_GAP = 0.2, 0.6
 """Gaps, in heights of a row, that separate single letters on keys, and words on keys or candidates."""
@@ -43,29 +49,7 @@ ROW_PARTS = 0.8
 AGREEMENT = 0.6
 """Least similarity of a row's text and its parts' (Ratcliff and Obershelp), 0 to 1, to believe the parts."""
 
-_HALF_WIDTH = {
-    ord(first) + offset: ord(first) + offset - 0xFEE0
-    for first, count in (("０", 10), ("Ａ", 26), ("ａ", 26))
-    for offset in range(count)
-}
-"""Full-width letters and digits, which letters with wide gaps are read as, to plain ones. Punctuation stays
-as it is: ， is a legend of its own."""
-
 Image = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class ReadText:
-    """One piece of text in a picture."""
-
-    text: str
-    """What it says; never empty."""
-    confidence: float
-    """The recogniser's mean probability over the characters, 0 to 1."""
-    quad: FloatArray
-    """Where it is: (4, 2), pixels of the picture read."""
-    read_as: str | None = None
-    """What the recogniser alone read, where the other legends of the keyboard corrected its case."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +64,6 @@ class ReaderSettings:
     """A box is kept if its pixels' mean probability is above this, 0 to 1."""
     unclip_ratio: float = 1.6
     """How far a box is widened beyond the text's core, as DB defines it."""
-    batch_size: int = 16
-    """Crops that are recognised at once."""
 
 
 class TextReader:
@@ -100,7 +82,7 @@ class TextReader:
         """
         self._settings = settings or ReaderSettings()
         self._detector = load_detector(weights.detection, num_threads=num_threads)
-        self._recogniser = load_recogniser(weights.recognition, num_threads=num_threads)
+        self._recogniser = PaddleRecognizer(weights, num_threads=num_threads)
 
     def read(self, image: Image) -> list[ReadText]:
         """Find and read all text in a picture.
@@ -114,8 +96,10 @@ class TextReader:
         quads = self.detect(image)
         readings = self.read_quads(image, quads)
         quads, readings = self._cut_rows(image, quads, readings)
-        found = _settle(quads, readings)
-        return [replace(text, quad=tighten_quad(image, text.quad)) for text in found]
+        found = [replace(text, quad=tighten_quad(image, text.quad)) for text in _settle(quads, readings)]
+        found = self._look_again(image, found)
+        agreed = agree_with_layout(found, partial(self._read_cells, image))
+        return sorted(agreed, key=lambda read: (float(read.quad[0, 1]), float(read.quad[0, 0])))
 
     def detect(self, image: Image) -> FloatArray:
         """Find text at every detection size and merge what was found.
@@ -134,7 +118,7 @@ class TextReader:
         quads = clip_quads(level_short_quads(quads), (image.shape[1], image.shape[0]))
         return quads[drop_duplicates(quads, scores)]
 
-    def read_quads(self, image: Image, quads: FloatArray) -> list[tuple[str, float]]:
+    def read_quads(self, image: Image, quads: ArrayLike) -> list[tuple[str, float]]:
         """Read the text inside given quads.
 
         Args:
@@ -145,42 +129,39 @@ class TextReader:
             Text (it may be empty) and confidence, one for each quad.
         """
         crops = [straighten(image, quad) for quad in as_quads(quads)]
-        readings = self.recognise(crops)
+        readings = self._recogniser.recognize(crops)
         doubtful = [
             index
             for index, (crop, (_, confidence)) in enumerate(zip(crops, readings, strict=True))
             if crop.shape[0] >= TALL * crop.shape[1] and confidence < SURE
         ]
-        turned = self.recognise([np.rot90(crops[index]) for index in doubtful])
+        turned = self._recogniser.recognize([np.rot90(crops[index]) for index in doubtful])
         for index, (text, confidence) in zip(doubtful, turned, strict=True):
             # One character alone is no vertical text: it is an upright I that looks like a turned 一.
             if len(text) > 1 and confidence > readings[index][1]:
                 readings[index] = (text, confidence)
         return readings
 
-    def recognise(self, crops: Sequence[Image]) -> list[tuple[str, float]]:
-        """Read crops of one line each.
-
-        Args:
-            crops: RGB pictures of any size.
-
-        Returns:
-            Text (it may be empty; letters and digits of half width) and confidence, one for each crop, in
-            their order.
-        """
-        if not crops:
-            return []
-        # A batch is padded to its widest crop, so crops of like proportions go together.
-        order = sorted(range(len(crops)), key=lambda index: crops[index].shape[1] / crops[index].shape[0])
-        readings = self._recogniser.predict(
-            [_as_bgr(crops[index]) for index in order], batch_size=self._settings.batch_size
-        )
-        by_index = dict(zip(order, readings, strict=True))
-        found = [by_index[index] for index in range(len(crops))]
-        return [
-            (str(reading["rec_text"]).strip().translate(_HALF_WIDTH), float(reading["rec_score"]))
-            for reading in found
+    def _look_again(self, image: Image, found: Sequence[ReadText]) -> list[ReadText]:
+        """Read words that are not sure a second time, without what the detector left around them."""
+        doubtful = [
+            index
+            for index, text in enumerate(found)
+            if count_characters(text.text) > 1 and text.confidence < CERTAIN
         ]
+        said = dict(zip(doubtful, self.read_quads(image, [found[at].quad for at in doubtful]), strict=True))
+        return [
+            replace(text, text=said[index][0], confidence=said[index][1])
+            if index in said and said[index][1] > text.confidence
+            else text
+            for index, text in enumerate(found)
+        ]
+
+    def _read_cells(self, image: Image, cells: FloatArray) -> list[tuple[FloatArray, str, float]]:
+        """Read places where characters should be: of each the quad around its ink, text and confidence."""
+        quads = as_quads([tighten_quad(image, cell) for cell in cells])
+        readings = self._recogniser.recognize([straighten(image, quad) for quad in quads])
+        return [(quad, *reading) for quad, reading in zip(quads, readings, strict=True)]
 
     def _cut_rows(
         self, image: Image, quads: FloatArray, readings: Sequence[tuple[str, float]]
@@ -245,17 +226,17 @@ def _agree(whole: str, parts: Sequence[str]) -> bool:
 
 
 def _settle(quads: FloatArray, readings: Sequence[tuple[str, float]]) -> list[ReadText]:
-    """Keep one reading of each place, give letters the keyboard's case, and sort from the top left."""
+    """Keep one reading of each place, give letters the keyboard's case."""
     kept = [index for index, (text, _) in enumerate(readings) if text]
     texts = [readings[index][0] for index in kept]
     confidences = [readings[index][1] for index in kept]
     places = drop_nested(quads[kept], texts, confidences)
     settled = settle_case([texts[place] for place in places], [confidences[place] for place in places])
-    found = [
-        ReadText(text, confidences[place], quads[kept[place]], None if text == texts[place] else texts[place])
-        for place, text in zip(places, settled, strict=True)
+    found = [ReadText(texts[place], confidences[place], quads[kept[place]]) for place in places]
+    return [
+        text if text.text == case else text.corrected(case, text.confidence)
+        for text, case in zip(found, settled, strict=True)
     ]
-    return sorted(found, key=lambda read: (float(read.quad[0, 1]), float(read.quad[0, 0])))
 
 
 def _as_bgr(image: Image) -> Image:

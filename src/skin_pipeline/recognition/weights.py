@@ -153,6 +153,15 @@ def embedded_weights(cache_folder: Path | None = None) -> TextWeights:
     return weights_in_folders(folder / "detection", folder / "recognition")
 
 
+def embedded_recognizer_file() -> Path:
+    """Return the ONNX file of the recogniser that the rapidocr wheel carries.
+
+    Raises:
+        MissingWeightsError: If rapidocr is not installed, or without its models.
+    """
+    return _packaged_models()[1]
+
+
 def default_cache_folder() -> Path:
     """Return ``skin_pipeline/ocr`` in the user's cache folder (``XDG_CACHE_HOME``, else ``~/.cache``)."""
     base = os.environ.get("XDG_CACHE_HOME")

@@ -13,11 +13,13 @@ from skin_pipeline.prep.caption_quality import tokenizer_digest
 from skin_pipeline.prep.captions import CaptionParameters, make_captioner
 from skin_pipeline.prep.edges import EdgeParameters, make_edge_tracer
 from skin_pipeline.prep.glyphs import GlyphParameters, make_glyph_renderer
-from skin_pipeline.prep.publish import DatasetParameters, DatasetSources, plan_dataset, shared_edges
+from skin_pipeline.prep.publish import DatasetParameters, DatasetSources, plan_dataset
 from skin_pipeline.prep.quality_report import QualitySources, plan_report
 from skin_pipeline.prep.resize import ResizeParameters, make_resizer
 from skin_pipeline.prep.screen import ScreenParameters, make_screener, reasons_to_reject
 from skin_pipeline.prep.select import SelectionParameters, make_selection_measurer, reasons_to_leave_out
+from skin_pipeline.prep.shared import MODULES as MODULES_OF_OUTLINES
+from skin_pipeline.prep.shared import shared_edges
 from skin_pipeline.prep.text import TextParameters, make_text_reader
 
 
@@ -135,7 +137,15 @@ def read_text(screened_skins: Items, resized_skins: Items, parameters: TextParam
         modules=(
             "skin_pipeline.prep.text",
             "skin_pipeline.prep.pictures",
-            "skin_pipeline.recognition",
+            "skin_pipeline.recognition.agreement",
+            "skin_pipeline.recognition.crops",
+            "skin_pipeline.recognition.layouts",
+            "skin_pipeline.recognition.overlaps",
+            "skin_pipeline.recognition.paddle_models",
+            "skin_pipeline.recognition.read_text",
+            "skin_pipeline.recognition.reader",
+            "skin_pipeline.recognition.recognizers",
+            "skin_pipeline.recognition.weights",
             "skin_pipeline.geometry",
         ),
         num_workers=parameters.num_workers,
@@ -151,13 +161,13 @@ def render_glyphs(
         edge_maps: The background.
         text_boxes: What was read, and where.
         parameters: Confidence, background, fonts.
-        dataset: Names the reference skin, if the background is shared.
+        dataset: Says what the background is, if it is shared.
 
     Returns:
         The plan of ``glyph_maps``: grey pictures.
     """
     if parameters.background == "shared" and edge_maps:
-        edge_maps = shared_edges(edge_maps, dataset.reference_skin)
+        edge_maps = shared_edges(edge_maps, dataset)
     return Plan(
         "glyphs",
         partial(make_glyph_renderer, parameters),
@@ -166,8 +176,7 @@ def render_glyphs(
         shared=parameters.shared_digests(),
         modules=(
             "skin_pipeline.prep.glyphs",
-            "skin_pipeline.prep.edges",
-            "skin_pipeline.prep.resize",
+            *MODULES_OF_OUTLINES,
             "skin_pipeline.typefaces",
             "skin_pipeline.geometry",
         ),
@@ -238,7 +247,8 @@ def publish_dataset(
     Args:
         selected_skins: Which skins; their hashes keep near-duplicates on one side of the split.
         resized_skins: The pictures.
-        edge_maps: Conditioning images of each skin, or of the reference skin.
+        edge_maps: Conditioning images of each skin, or of the reference skin, unless a layout or a picture is
+            shared.
         captions: The texts.
         text_boxes: Legends, unless those of ``glyph_maps`` count.
         glyph_maps: Conditioning images with legends.
