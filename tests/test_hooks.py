@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
+from kedro_datasets.json import JSONDataset
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from pydantic import Field
 
@@ -25,6 +27,8 @@ from skin_pipeline import hooks
 from skin_pipeline.datasets import FolderDataset, ItemsDataset, JSONLinesDataset
 from skin_pipeline.errors import InputError, MissingWeightsError, StorageError
 from skin_pipeline.items import FolderPlan, Items, Output, Plan
+from skin_pipeline.lineage.history import History
+from skin_pipeline.lineage.tracking import Tracking
 from skin_pipeline.schemas import Parameters
 
 # MLflow's own use of SQLAlchemy
@@ -164,6 +168,31 @@ def test_run_records_what_went_in_and_what_came_out(tracking, catalog):
     assert manifest["files"] == catalog.get("edge_maps").content_manifest()
 
 
+def test_run_is_noted_in_the_history_of_its_data_folder_once(tracking, tracking_uri, catalog, tmp_path):
+    def play():
+        hook = hooks.LineageHook()
+        hook._folder = tmp_path
+        run(Pipeline([COPY, COUNT]), catalog, hook, tracking)
+        return mlflow.MlflowClient().search_runs([experiment], order_by=["start_time"])
+
+    experiment = tracking.mlflow_config.tracking.experiment._experiment.experiment_id
+    (first,), (_, _) = play(), play()
+    versions = {version.dataset: version for version in History(tmp_path).versions.values()}
+    assert versions.keys() == {"edge_maps", "rejected", "weights"}
+    digests = {name: first.data.tags[f"digest.{name}"] for name in ("skins", *versions)}
+    assert versions["weights"].made_from == {"edge_maps": digests["edge_maps"]}
+    assert versions["edge_maps"].made_from == {"skins": digests["skins"]}
+    assert {version.run.id for version in versions.values()} == {first.info.run_id}
+    known = Tracking(tracking_uri)
+    assert known.run(first.info.run_id).status == "FINISHED"
+    maker = known.maker("weights", digests["weights"])  # of another test here, if one made the same before
+    assert maker == known.maker("weights", digests["weights"][:16])
+    assert maker.began <= known.run(first.info.run_id).began
+    assert known.maker("weights", "0" * 64) is None
+    assert known.run("0" * 32) is None
+    assert known.model_version(digests["weights"]).endswith(" 1")
+
+
 def test_typed_parameters_are_logged_one_by_one(tracking, catalog):
     run(Pipeline([COPY]), catalog, tracking)
     found = only_run(tracking)
@@ -182,6 +211,24 @@ def test_weights_become_a_model_version_once(tracking, catalog, request):
     assert (Path(mlflow.artifacts.download_artifacts(version.source)) / "w.bin").read_bytes() == b"w"
     run(Pipeline([COUNT]), catalog, hooks.LineageHook(), tracking)
     assert len(client.search_model_versions(f"name = '{model}'")) == 1
+
+
+def test_a_file_of_any_dataset_class_is_recorded_and_its_numbers_are_metrics(tracking, catalog, tmp_path):
+    catalog["scores"] = JSONDataset(
+        filepath=str(tmp_path / "data" / "scores.json"), metadata={"mlflow": {"metrics": True}}
+    )
+    catalog["notes"] = JSONDataset(filepath="memory://notes.json")
+    score = Node(
+        lambda _: ({"f1": {"estimate": 0.5, "of": "edges"}}, [1]), "skins", ["scores", "notes"], name="score"
+    )
+    run(Pipeline([score]), catalog, hooks.PreflightHook(), hooks.LineageHook(), tracking)
+    found = only_run(tracking)
+    assert found.data.metrics == {"scores.f1.estimate": 0.5}
+    assert artifacts(found, "scores") == ["scores/scores.json"]
+    manifest = mlflow.artifacts.load_dict(f"{found.info.artifact_uri}/manifests/scores.json")
+    content = (tmp_path / "data" / "scores.json").read_bytes()
+    assert manifest["files"] == {"scores.json": hashlib.sha256(content).hexdigest()}
+    assert {dataset.dataset.name for dataset in found.inputs.dataset_inputs} == {"skins", "scores"}
 
 
 def test_failure_of_mlflow_does_not_stop_the_work(tracking, catalog, monkeypatch, caplog):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import hashlib
 import json
 import logging
 import os
@@ -18,9 +19,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TextIO
@@ -28,6 +31,7 @@ from typing import Any, TextIO
 import mlflow
 import orjson
 import psutil
+from kedro.config import AbstractConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
@@ -35,13 +39,15 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.validation.exceptions import ParameterValidationError
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from pydantic import BaseModel
 
-from skin_pipeline.datasets import FolderDataset, JSONLinesDataset, PageDataset
+from skin_pipeline.datasets import FolderDataset
 from skin_pipeline.datasets.atomic import LockHeldError, nearest_folder, storage_errors, take_lock
 from skin_pipeline.errors import SkinPipelineError, StorageError
 from skin_pipeline.items import json_digest
+from skin_pipeline.lineage.history import History, Run
+from skin_pipeline.lineage.recorder import Recorder
 
 MIN_FREE_MIB = 256
 """A run does not begin with less free space than this."""
@@ -51,6 +57,9 @@ PROCESS_TAG = "skin_pipeline.process"
 
 WORKSPACE_LOCK = ".lock"
 """File in the data folder that a run holds while it works there."""
+
+MAX_METRICS = 1000
+"""MLflow takes no more at once."""
 
 MAX_PARAM_CHARACTERS = 500
 """Longer values are in the run's parameter files only."""
@@ -83,8 +92,16 @@ class PreflightHook:
 
 
 def _path_of(catalog: DataCatalog, name: str) -> Path | None:
-    """Return where a dataset lies, if it is one of this project's that lie somewhere."""
-    return getattr(_dataset(catalog, name), "_filepath", None)
+    """Return where a dataset lies, if it lies on this machine."""
+    return _local_path(_dataset(catalog, name))
+
+
+def _local_path(dataset: AbstractDataset[Any, Any]) -> Path | None:
+    """Return where a dataset lies: this project's say it by a path, those of kedro-datasets by fsspec's."""
+    path = getattr(dataset, "_filepath", None)
+    if path is None or isinstance(path, Path):
+        return path
+    return Path(path) if getattr(dataset, "_protocol", None) == "file" else None
 
 
 def _dataset(catalog: DataCatalog, name: str) -> AbstractDataset[Any, Any]:
@@ -150,9 +167,7 @@ class WorkspaceHook:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Find the data folder: ``data_root`` of the command line, or of globals.yml."""
-        loader = context.config_loader
-        root = (loader.runtime_params or {}).get("data_root") or loader["globals"]["data_root"]
-        self._folder = Path(context.project_path) / root
+        self._folder = data_folder(Path(context.project_path), context.config_loader)
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
@@ -193,6 +208,12 @@ class WorkspaceHook:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def data_folder(project: Path, loader: AbstractConfigLoader) -> Path:
+    """Return the data folder: ``data_root`` of the command line, or of globals.yml."""
+    root = (loader.runtime_params or {}).get("data_root") or loader["globals"]["data_root"]
+    return project / str(root)
 
 
 class ErrorMessageHook:
@@ -380,6 +401,36 @@ def flatten(name: str, value: Any) -> dict[str, Any]:
     return {key: leaf for part in value for key, leaf in flatten(f"{name}.{part}", value[part]).items()}
 
 
+def _contents(dataset: Any) -> dict[str, str] | None:
+    """Return the sha256 of a dataset's contents by name; None for what lies nowhere, or not here."""
+    if hasattr(dataset, "content_manifest"):
+        manifest: dict[str, str] = dataset.content_manifest()
+        return manifest
+    path = _local_path(dataset)
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return {path.name: hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _mlflow_metadata(dataset: Any) -> Mapping[str, Any]:
+    """Return what a catalog entry says to MLflow: ``registered_model``, ``metrics``."""
+    return (getattr(dataset, "metadata", None) or {}).get("mlflow") or {}
+
+
+def describe_run(run_id: str | None, run_params: Mapping[str, Any], began: str) -> Run:
+    """Describe a run for the workspace's history."""
+    given = (run_params.get("runtime_params") or {}).items()
+    params = {key: leaf for name, value in given for key, leaf in flatten(name, value).items()}
+    options = {
+        "--env": run_params.get("env"),
+        "--pipeline": ",".join(run_params.get("pipeline_names") or ()),
+        "--params": ",".join(f"{name}={value}" for name, value in params.items()),
+    }
+    command = " ".join(["kedro run", *(f"{name}={value}" for name, value in options.items() if value)])
+    return Run(run_id, command, git_commit(Path(run_params["project_path"])), began)
+
+
 class LineageHook:
     """Records what went into a run and what came out: names, digests, manifests, small files, models."""
 
@@ -388,14 +439,26 @@ class LineageHook:
         self._catalog: DataCatalog | None = None
         self._run_id: str | None = None
         self._recorded: set[str] = set()
+        self._folder: Path | None = None
+        self._recorder: Recorder | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Find the data folder, whose history is kept in it."""
+        self._folder = data_folder(Path(context.project_path), context.config_loader)
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
         """Remember which run of MLflow this is; it has begun by now."""
         active = mlflow.active_run()
         self._catalog = catalog
         self._run_id = active.info.run_id if active else None
         self._recorded = set()
+        self._recorder = None
+        if self._folder is not None:
+            began = datetime.now().astimezone().isoformat(timespec="seconds")
+            describe = partial(describe_run, self._run_id, run_params, began)
+            self._recorder = Recorder(History(self._folder), describe)
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str) -> None:
@@ -404,25 +467,30 @@ class LineageHook:
             self._record(dataset_name, "input")
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str) -> None:
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
         """Record an output."""
-        self._record(dataset_name, "output")
+        self._record(dataset_name, "output", node.inputs)
 
-    def _record(self, name: str, context: str) -> None:
+    def _record(self, name: str, context: str, made_from: Iterable[str] = ()) -> None:
         """Log a dataset's digest and manifest, and what of an output is small enough to keep."""
         dataset: Any = None if self._catalog is None else _dataset(self._catalog, name)
-        if self._run_id is None or not hasattr(dataset, "content_manifest"):
+        if dataset is None or (self._run_id is None and self._recorder is None):
             return
-        self._recorded.add(name)
         with _never_fatal(f"record dataset '{name}'"):
-            files = dataset.content_manifest()
+            files = _contents(dataset)
+            if files is None:
+                return
+            self._recorded.add(name)
             digest = json_digest(files)
+            self._note(name, digest, files, dataset, None if context == "input" else made_from)
+            if self._run_id is None:
+                return
             client = mlflow.MlflowClient()
             entity = Dataset(
                 name,
                 digest[:32],  # MLflow keeps 36 characters; the tag has all of them
                 "local",
-                json.dumps({"path": str(dataset._filepath)}),
+                json.dumps({"path": str(_local_path(dataset))}),
                 profile=json.dumps({"num_files": len(files)}),
             )
             client.log_inputs(
@@ -436,10 +504,31 @@ class LineageHook:
             if context == "output":
                 self._keep(client, name, dataset, digest)
 
+    def _note(
+        self, name: str, digest: str, files: Mapping[str, str], dataset: Any, made_from: Iterable[str] | None
+    ) -> None:
+        """Note a dataset in the workspace's history, as an input or as made from others."""
+        if self._recorder is None:
+            return
+        try:
+            if made_from is None:
+                self._recorder.note_input(name, digest, files)
+            else:
+                self._recorder.note_output(name, digest, files, made_from, dataset.load)
+        except OSError as exc:
+            logger.warning(
+                "The history of %s could not be written (%s); `kedro lineage` will know less of this run.",
+                self._folder,
+                exc,
+            )
+
     def _keep(self, client: mlflow.MlflowClient, name: str, dataset: Any, digest: str) -> None:
         """Log an output's small files as artifacts, and a model as a version of its registered model."""
-        if isinstance(dataset, JSONLinesDataset | PageDataset):
-            client.log_artifact(self._run_id, str(dataset._filepath), name)
+        path = _local_path(dataset)
+        if path is not None and path.is_file():
+            client.log_artifact(self._run_id, str(path), name)
+            if _mlflow_metadata(dataset).get("metrics"):
+                self._log_metrics(client, name, dataset.load())
         elif hasattr(dataset, "contact_sheet"):
             sheet = dataset.contact_sheet()
             if sheet is not None:
@@ -448,9 +537,20 @@ class LineageHook:
                     file.write_bytes(sheet)
                     client.log_artifact(self._run_id, str(file), name)
         elif isinstance(dataset, FolderDataset):
-            model = ((dataset.metadata or {}).get("mlflow") or {}).get("registered_model")
+            model = _mlflow_metadata(dataset).get("registered_model")
             if model is not None:
                 self._register(client, model, dataset._filepath, digest)
+
+    def _log_metrics(self, client: mlflow.MlflowClient, name: str, values: Mapping[str, Any]) -> None:
+        """Log the numbers of a mapping of mappings as metrics, ``<dataset>.<name>.<name>``."""
+        now_ms = round(time.time() * 1000)
+        metrics = [
+            Metric(key, float(value), now_ms, 0)
+            for key, value in flatten(name, values).items()
+            if isinstance(value, int | float)
+        ]
+        for start in range(0, len(metrics), MAX_METRICS):
+            client.log_batch(self._run_id, metrics=metrics[start : start + MAX_METRICS])
 
     def _register(self, client: mlflow.MlflowClient, model: str, folder: Path, digest: str) -> None:
         """Log a model's folder and make it a version; the same weights twice are one version."""

@@ -87,6 +87,7 @@ def tree(data: Path) -> dict[str, str]:
         and path.name not in {".raw_digests.jsonl", ".summary.json"}
         and not path.name.endswith(".lock")
         and not path.is_relative_to(data / "01_raw")
+        and not path.is_relative_to(data / ".lineage")  # names runs and their times
     }
 
 

@@ -1,0 +1,1 @@
+"""One page and the plots that say what became of a run."""
