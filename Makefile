@@ -9,7 +9,7 @@ KEDRO := $(BIN)/kedro
 export KEDRO_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help demo test test-all lint format viz mlflow clean-data
+.PHONY: help demo test test-all lint format docs viz mlflow clean-data
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -17,7 +17,7 @@ help: ## List the targets
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev,viz]'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev,viz,docs]'
 	@# Three builds of OpenCV share one folder; the one that needs no display library must be written last.
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --force-reinstall --no-deps opencv-python-headless
 	@touch $@
@@ -31,7 +31,7 @@ demo: $(INSTALLED) ## Draw skins, prepare them, train a ControlNet, generate ski
 	@echo 'See the lineage:                make viz      then http://127.0.0.1:4141'
 
 test: $(INSTALLED) ## Run the tests (a few minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 test-all: $(INSTALLED) ## Run all tests, the slow proofs included
 	$(BIN)/python -m pytest -m ''
@@ -45,6 +45,10 @@ lint: $(INSTALLED) ## Check style, types and import rules
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED) ## Build the documentation's site, into build/docs
+	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
+	@echo 'Open build/docs/index.html'
 
 viz: $(INSTALLED) ## Show the lineage in a browser
 	$(KEDRO) viz run --port 4141

@@ -19,12 +19,14 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Returns:
         Each package's pipeline by its name; ``__default__``: raw skins and skin packages in, generated skins
-        and their packages out; ``demo``: the same from drawn skins.
+        and their packages out; ``demo``: the same from drawn skins; ``fill50k``: circles in place of skins,
+        from drawing them to measuring what was generated.
     """
     names = [module.name for module in pkgutil.iter_modules(pipelines_package.__path__) if module.ispkg]
     pipelines: dict[str, Pipeline] = {name: _create(name) for name in names}
     pipelines["__default__"] = _union(pipelines, ("import_packages", *FROM_RAW_SKINS))
     pipelines["demo"] = _union(pipelines, ("demo_data", *FROM_RAW_SKINS))
+    pipelines["fill50k"] = _union(pipelines, ("fill50k", "train", "inference"))
     return pipelines
 
 

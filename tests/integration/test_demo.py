@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -14,8 +16,8 @@ PROJECT = Path(__file__).parents[2]
 VERSIONED = {
     "raw_skins", "screened_skins", "resized_skins", "edge_maps", "captions", "text_boxes", "glyph_maps",
     "selected_skins", "train_dataset", "data_quality", "rejected_skins", "controlnet_weights",
-    "training_metrics", "generated_skins", "gallery", "sheet_records", "baidu_packages", "hamster_packages",
-    "trime_packages", "fcitx_packages", "trial_pages", "skins_page",
+    "training_metrics", "training_verdict", "generated_skins", "gallery", "sheet_records", "baidu_packages",
+    "hamster_packages", "trime_packages", "fcitx_packages", "trial_pages", "skins_page",
 }  # fmt: skip
 
 
@@ -96,3 +98,43 @@ def test_failed_run_says_what_to_do_and_is_marked_so(tmp_path: Path) -> None:
     assert "holds no pictures" in failed.stdout + failed.stderr
     assert "Traceback" not in failed.stdout + failed.stderr
     assert [run.info.status for run in runs_of(tmp_path)] == ["FAILED"]
+
+
+@pytest.mark.slow
+def test_a_package_leads_back_and_a_raw_skin_forth(demo: tuple[Path, str], tmp_path: Path) -> None:
+    data, _ = demo
+
+    def lineage(thing: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "kedro", "lineage", "--env=test", "--json", thing]
+        environment = {**os.environ, "SKIN_PIPELINE_DATA": str(data)}
+        done = subprocess.run(
+            command, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True
+        )
+        return json.loads(done.stdout)
+
+    moved = tmp_path / "renamed.zip"
+    package = next((data / "07_model_output/hamster_packages").rglob("*.cskin"))
+    shutil.copy(package, moved)
+    origin = lineage(str(moved))
+    assert (origin["weights"]["step"], origin["dataset"]["is_current"]) == (4, True)
+    assert origin["weights"]["run"]["id"] == origin["picture"]["run"]["id"] == runs_of(data)[0].info.run_id
+    assert len(origin["dataset"]["raw_skins"]) == 6
+    assert origin["gaps"] == []
+    first = next(skin for skin in origin["dataset"]["raw_skins"] if skin["split"] == "train")
+    use = lineage(first["skin"])
+    assert use["sha256"] == first["sha256"]
+    assert [training["split"] for training in use["trainings"]] == ["train"]
+    assert str(package) in use["trainings"][0]["packages"]["hamster_packages"]
+
+
+@pytest.mark.slow
+def test_an_evaluated_run_has_its_report_in_mlflow(demo: tuple[Path, str]) -> None:
+    data, _ = demo
+    for pipeline in ("evaluate", "report"):
+        done = kedro_run(data, f"--pipeline={pipeline}")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    run = runs_of(data)[-1]
+    client = mlflow.MlflowClient(f"sqlite:///{data}/mlflow.db")
+    kept = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    assert {"run_report", "training_curves", "score_intervals"} <= kept
+    assert (data / "08_reporting/report.html").stat().st_size < 10 * 2**20

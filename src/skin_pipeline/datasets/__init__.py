@@ -8,5 +8,13 @@ from skin_pipeline.datasets.items_dataset import ItemsDataset
 from skin_pipeline.datasets.jsonlines_dataset import JSONLinesDataset
 from skin_pipeline.datasets.page_dataset import PageDataset
 from skin_pipeline.datasets.raw_skins_dataset import RawSkinsDataset
+from skin_pipeline.datasets.workspaces_dataset import WorkspacesDataset
 
-__all__ = ["FolderDataset", "ItemsDataset", "JSONLinesDataset", "PageDataset", "RawSkinsDataset"]
+__all__ = [
+    "FolderDataset",
+    "ItemsDataset",
+    "JSONLinesDataset",
+    "PageDataset",
+    "RawSkinsDataset",
+    "WorkspacesDataset",
+]
