@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from skin_pipeline.errors import InputError
-from skin_pipeline.skins.model import NOTHING, Function, KeyboardKind, Layer, Lettering, Theme, Tile
+from skin_pipeline.skins.model import NOTHING, Function, KeyboardKind, Layer, Lettering, Rect, Theme, Tile
 from skin_pipeline.skins.rendering import on_colour, render_key, render_keyboard
 from skin_pipeline.skins.sheets.compose import SheetRecord, compose_sheet
 from skin_pipeline.skins.sheets.conditioning import draw_outlines, lay_out, places_of_keys
 from skin_pipeline.skins.sheets.layout import SHIPPED, load_layout
-from skin_pipeline.skins.sheets.slicing import slice_sheet
+from skin_pipeline.skins.sheets.matting import Legend
+from skin_pipeline.skins.sheets.slicing import _change_of, slice_sheet
 from tests.skins.plain import CAP, PRESSED_CAP
 
 
@@ -168,3 +169,12 @@ def test_a_sheet_that_was_laid_out_can_be_cut_up(theme, name):
     picture = compose_sheet(theme, layout, 512, name=name).picture
     skin = slice_sheet(picture, lay_out(layout, 512, name=name), name="generated")
     assert {board.kind for board in skin.theme().keyboards} >= set(layout.keyboards)
+
+
+def test_what_lifting_a_legend_left_behind_does_not_show_on_other_keys():
+    before = np.full((48, 60, 3), 120, np.uint8)
+    after = np.full((48, 60, 3), 80, np.uint8)
+    after[20:30, 12:48] = 200
+    left = Legend(np.zeros((48, 60, 4), np.uint8), Rect(12.5, 20.2, 35, 9.5), (0, 0, 0, 255))
+    assert _change_of(before, after, []).max() == 80
+    np.testing.assert_allclose(_change_of(before, after, [left]), -40, atol=0.5)

@@ -6,6 +6,7 @@ difference between its pressed and its idle key is laid on every key of that fun
 are shaded.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -51,7 +52,14 @@ from skin_pipeline.skins.sheets.looks import (
     tile_of,
     written_legend,
 )
-from skin_pipeline.skins.sheets.matting import Legend, RgbPicture, lift_cap, lift_legend, panel_beneath
+from skin_pipeline.skins.sheets.matting import (
+    Legend,
+    RgbPicture,
+    fill_smoothly,
+    lift_cap,
+    lift_legend,
+    panel_beneath,
+)
 
 _Element = TypeVar("_Element", bound=np.generic)
 LegendForm = Literal["pictures", "text"]
@@ -413,8 +421,9 @@ class _Press:
         pair = self._pair()
         if pair is None:
             return shaded(cap, self.sheet.is_dark)
-        (before, _), (after, _) = pair
-        change = _change_resized(after.astype(np.float32) - before, (cap.shape[1], cap.shape[0]))
+        (before, idle_legend), (after, pressed_legend) = pair
+        change = _change_of(before, after, [one for one in (idle_legend, pressed_legend) if one is not None])
+        change = _change_resized(change, (cap.shape[1], cap.shape[0]))
         if np.abs(change).mean() < _NO_CHANGE:
             return shaded(cap, self.sheet.is_dark)
         return shifted(cap, change)
@@ -487,6 +496,19 @@ def _picture_resized(picture: RgbPicture, size: tuple[int, int]) -> RgbPicture:
 
 def _change_resized(change: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
     return np.asarray(resized(change, size), np.float32)
+
+
+def _change_of(before: RgbPicture, after: RgbPicture, legends: Sequence[Legend]) -> npt.NDArray[np.float32]:
+    """Return the difference of two caps, float32 (H, W, 3), smooth where their legends were lifted off.
+
+    What lifting left there would show on every key as a ghost of this one's legend.
+    """
+    change = after.astype(np.float32) - before
+    known = np.ones(change.shape[:2], dtype=bool)
+    for legend in legends:
+        top, left = (max(0, math.floor(edge) - 1) for edge in (legend.box.y, legend.box.x))
+        known[top : math.ceil(legend.box.bottom) + 1, left : math.ceil(legend.box.right) + 1] = False
+    return fill_smoothly(change, known) if known.any() else change
 
 
 def _whole(picture: npt.NDArray[np.uint8]) -> Rect:
