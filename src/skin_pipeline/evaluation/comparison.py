@@ -6,22 +6,18 @@ they were evaluated, its scores.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
 from pydantic import Field
 
 from skin_pipeline.errors import IncompleteDatasetError
 from skin_pipeline.evaluation.metrics import METRICS
 from skin_pipeline.evaluation.sets import GENERATED
 from skin_pipeline.items import Item, Items
+from skin_pipeline.pages import page_environment, webp_uri
 from skin_pipeline.schemas import Parameters
 
 _TEMPLATE = "comparison.html.jinja2"
@@ -146,20 +142,17 @@ def render_comparison(runs: Sequence[ComparedRun], parameters: CompareParameters
     """
     facts = compare_runs(runs)
     rows, is_common = _picture_rows(runs, parameters)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE).render(
-        title=parameters.title,
-        names=[run.name for run in runs],
-        facts=list(_fact_rows(facts)),
-        scores=list(_score_rows(facts)),
-        rows=rows,
-        is_common=is_common,
+    return (
+        page_environment(Path(__file__).parent)
+        .get_template(_TEMPLATE)
+        .render(
+            title=parameters.title,
+            names=[run.name for run in runs],
+            facts=list(_fact_rows(facts)),
+            scores=list(_score_rows(facts)),
+            rows=rows,
+            is_common=is_common,
+        )
     )
 
 
@@ -240,12 +233,5 @@ def _by_request(generated: Items) -> dict[tuple[str, int], Item]:
 def _shown(item: Item | None, parameters: CompareParameters) -> Shown:
     if item is None:
         return Shown(None, "")
-    return Shown(_uri(item.load_image(), parameters), item.id.rpartition("/")[0])
-
-
-def _uri(picture: np.ndarray, parameters: CompareParameters) -> str:
-    small = Image.fromarray(picture)
-    small.thumbnail((parameters.picture_side_px, parameters.picture_side_px), Image.Resampling.LANCZOS)
-    encoded = io.BytesIO()
-    small.save(encoded, "WEBP", method=4, quality=parameters.picture_quality)
-    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    uri = webp_uri(item.load_image(), parameters.picture_side_px, parameters.picture_quality)
+    return Shown(uri, item.id.rpartition("/")[0])
