@@ -136,6 +136,7 @@ def _median(values: Sequence[float], digits: int = 3) -> float:
 
 def ask_engine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Compare the engine with the loop, in turns."""
+    folder.mkdir(parents=True, exist_ok=True)
     pictures = options.pictures or folder / "pictures"
     if options.pictures is None:
         draw_pictures(pictures, options.num)
