@@ -1,11 +1,12 @@
 import shutil
 
+import numpy as np
 import pytest
 
 from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, MissingWeightsError
 from skin_pipeline.generation.parameters import InferenceParameters
 from skin_pipeline.generation.plan import plan_generation, read_rows
-from skin_pipeline.items import Folder, item_key
+from skin_pipeline.items import Folder, Item, Items, encode_png, item_key
 
 
 @pytest.fixture
@@ -123,3 +124,19 @@ def test_a_training_set_with_holes_is_refused(controlnet, published, parameters)
 def test_a_split_without_skins_is_refused(controlnet, published, parameters):
     with pytest.raises(ConfigurationError, match=r"inference\.split is 'train', which holds no skins"):
         plan_generation(controlnet, published, parameters.model_copy(update={"split": "train"}))
+
+
+def test_control_images_take_the_place_of_the_training_sets(controlnet, published, parameters, tmp_path):
+    path = tmp_path / "drawn.png"
+    path.write_bytes(encode_png(np.zeros((64, 64), np.uint8)))
+    drawn = Item("four_parts_0123", {"outlines_of": "layout:four_parts", "legends": []}, "5" * 64, path)
+    with pytest.raises(ConfigurationError, match="which have no captions"):
+        plan_generation(controlnet, published, parameters, Items([drawn]))
+    prompts = parameters.model_copy(update={"prompts": ("a red skin", "a blue skin")})
+    tasks = plan_generation(controlnet, published, prompts, Items([drawn])).tasks()
+    assert {task.inputs["conditioning"].path for task in tasks} == {path}
+    assert {task.inputs["conditioning"].record["outlines_of"] for task in tasks} == {"layout:four_parts"}
+    assert len(tasks) == 2 * len(prompts.seeds)
+    assert all(task.id.startswith("four_parts_0123/") for task in tasks)
+    without = plan_generation(controlnet, published, prompts, Items()).tasks()
+    assert without == plan_generation(controlnet, published, prompts).tasks()

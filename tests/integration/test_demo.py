@@ -16,8 +16,8 @@ PROJECT = Path(__file__).parents[2]
 VERSIONED = {
     "raw_skins", "screened_skins", "resized_skins", "edge_maps", "captions", "text_boxes", "glyph_maps",
     "selected_skins", "train_dataset", "data_quality", "rejected_skins", "controlnet_weights",
-    "training_metrics", "training_verdict", "generated_skins", "gallery", "sheet_records", "baidu_packages",
-    "hamster_packages", "trime_packages", "fcitx_packages", "trial_pages", "skins_page",
+    "training_metrics", "training_verdict", "control_images", "generated_skins", "gallery", "sheet_records",
+    "baidu_packages", "hamster_packages", "trime_packages", "fcitx_packages", "trial_pages", "skins_page",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from skin_pipeline.datasets import FolderDataset, ItemsDataset, PageDataset
 from skin_pipeline.generation.parameters import GalleryParameters, InferenceParameters
 from skin_pipeline.items import FolderPlan
 from skin_pipeline.pipelines.inference import create_pipeline
+from skin_pipeline.prep.control_images import ControlImageParameters
 from tests.tiny_models import save_tiny_pipeline, save_training_set
 
 
@@ -33,7 +34,7 @@ def fill_with_training_set(path: Path) -> None:
     (path / "set").rmdir()
 
 
-def run(inputs, folder, **parameters):
+def run(inputs, folder, control_images=None, **parameters):
     """Run the pipeline; return when each picture was written last."""
     settings = {
         "base_model": str(inputs / "base"),
@@ -49,6 +50,8 @@ def run(inputs, folder, **parameters):
             "train_dataset": FolderDataset(filepath=str(inputs / "train_dataset")),
             "params:inference": MemoryDataset(InferenceParameters(**settings)),
             "params:gallery": MemoryDataset(GalleryParameters()),
+            "params:control_images": MemoryDataset(control_images or ControlImageParameters()),
+            "control_images": ItemsDataset(filepath=str(folder / "control_images"), suffix=".png"),
             "generated_skins": ItemsDataset(filepath=str(folder / "generated_skins"), suffix=".png"),
             "gallery": PageDataset(filepath=str(folder / "gallery.html")),
         }
@@ -110,11 +113,26 @@ def test_the_configured_parameters_are_valid(environment):
     merged = yaml.safe_load((conf / "base/parameters_inference.yml").read_text())
     for name, values in yaml.safe_load((conf / environment / "parameters_inference.yml").read_text()).items():
         merged[name] |= values
-    assert set(merged) == {"inference", "gallery"}
+    assert set(merged) == {"inference", "gallery", "control_images"}
     assert set(merged["inference"]) == set(InferenceParameters.model_fields)  # every key is shown in base
     InferenceParameters(**merged["inference"])
     GalleryParameters(**merged["gallery"])
 
 
 def test_nodes_are_named_after_their_functions():
-    assert [node.name for node in create_pipeline().nodes] == ["generate_skins", "render_gallery"]
+    assert [node.name for node in create_pipeline().nodes] == [
+        "draw_control_images",
+        "generate_skins",
+        "render_gallery",
+    ]
+
+
+def test_skins_are_generated_on_a_layout_with_the_users_legends(inputs, tmp_path):
+    drawn = ControlImageParameters(layouts=("whole_keyboard",), legends={"enter": "发射"}, size_px=64)
+    run(inputs, tmp_path, drawn, prompts=("a red skin",), seeds=(0,))
+    items = ItemsDataset(filepath=str(tmp_path / "generated_skins"), suffix=".png").load()
+    (record,) = (item.record for item in items.values())
+    assert record["outlines_of"] == "layout:whole_keyboard"
+    assert record["conditioning"].startswith("whole_keyboard_")
+    assert record["settings"]["size_px"] == [64, 64]
+    assert "data:image/webp" in (tmp_path / "gallery.html").read_text()

@@ -15,26 +15,30 @@ from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, Mis
 from skin_pipeline.generation.parameters import InferenceParameters
 from skin_pipeline.generation.weights import locate_base_model
 from skin_pipeline.generation.worker import make_generator
-from skin_pipeline.items import Folder, Item, Plan, Task, json_digest
+from skin_pipeline.items import Folder, Item, Items, Plan, Task, json_digest
 from skin_pipeline.prep.publish import Row
 
 MODULES = ("skin_pipeline.generation.pipeline", "skin_pipeline.generation.worker")
 
 
-def plan_generation(weights: Folder, dataset: Folder, parameters: InferenceParameters) -> Plan:
+def plan_generation(
+    weights: Folder, dataset: Folder, parameters: InferenceParameters, control_images: Items | None = None
+) -> Plan:
     """Plan a picture for every chosen conditioning image, prompt and seed.
 
     Args:
         weights: A ControlNet as ``save_pretrained`` writes it.
         dataset: The published training set.
         parameters: What to generate, and how.
+        control_images: Used in place of the training set's conditioning images, if there are any.
 
     Returns:
         The plan; its items are called ``<skin>/<prompt digest>-<seed>``.
 
     Raises:
         MissingWeightsError: The ControlNet or the base model is not there.
-        ConfigurationError: A skin that ``inference.conditioning`` names is not in the split.
+        ConfigurationError: A skin that ``inference.conditioning`` names is not in the split, or there are
+            control images, which have no captions, and no prompts.
         IncompleteDatasetError: The training set lacks a file.
     """
     if not (weights.path / "config.json").is_file():
@@ -47,10 +51,10 @@ def plan_generation(weights: Folder, dataset: Folder, parameters: InferenceParam
         "base_model": parameters.base_model,
         "base_model_digest": base.digest,
     }
-    rows = choose_rows(read_rows(dataset, parameters.split), parameters)
+    conditioning = _conditioning(dataset, parameters, control_images or Items())
     return Plan.from_tasks(
         "inference",
-        tasks=_tasks(rows, dataset, parameters),
+        tasks=_tasks(conditioning, parameters),
         make_worker=partial(make_generator, parameters, weights.path, base, provenance),
         parameters=parameters.settings(),
         shared={"controlnet": weights.digest, "base_model": base.digest, **_embeds_digest(parameters)},
@@ -108,23 +112,45 @@ def choose_rows(rows: Sequence[Row], parameters: InferenceParameters) -> list[Ro
     return [by_skin[skin] for skin in parameters.conditioning]
 
 
-def _tasks(rows: Sequence[Row], dataset: Folder, parameters: InferenceParameters) -> Iterator[Task]:
-    for row in rows:
-        conditioning = Item(
-            id=row.skin,
-            record={} if row.outlines_of is None else {"outlines_of": row.outlines_of},
-            sha256=dataset.files[row.conditioning_image],
-            path=dataset.path / row.conditioning_image,
+def _conditioning(
+    dataset: Folder, parameters: InferenceParameters, control_images: Items
+) -> list[tuple[Item, str | None]]:
+    """Return the conditioning images that are used, each with its caption, if it has one."""
+    if not control_images:
+        rows = choose_rows(read_rows(dataset, parameters.split), parameters)
+        return [(_stored(row, dataset), row.text) for row in rows]
+    if parameters.prompts == "captions":
+        raise ConfigurationError(
+            "control_images.layouts asks for skins on drawn control images, which have no captions, but"
+            " inference.prompts is 'captions'. Give a list of prompts."
         )
-        prompts = (row.text,) if parameters.prompts == "captions" else parameters.prompts
+    shown = {item.id: {"outlines_of": item.record["outlines_of"]} for item in control_images.values()}
+    return [(Item(item.id, shown[item.id], item.sha256, item.path), None) for item in control_images.values()]
+
+
+def _stored(row: Row, dataset: Folder) -> Item:
+    """Return the conditioning image of a row."""
+    return Item(
+        id=row.skin,
+        record={} if row.outlines_of is None else {"outlines_of": row.outlines_of},
+        sha256=dataset.files[row.conditioning_image],
+        path=dataset.path / row.conditioning_image,
+    )
+
+
+def _tasks(
+    conditioning: Sequence[tuple[Item, str | None]], parameters: InferenceParameters
+) -> Iterator[Task]:
+    for image, caption in conditioning:
+        prompts = (caption or "",) if parameters.prompts == "captions" else parameters.prompts
         for index, prompt in enumerate(prompts):
             for seed in parameters.seeds:
                 request = {"prompt": prompt, "negative_prompt": parameters.negative_prompt, "seed": seed}
                 if parameters.prompt_embeds is not None:
                     request["embeds_row"] = index
                 yield Task(
-                    _task_id(row.skin, prompt, seed),
-                    {"conditioning": conditioning, "request": _item(request)},
+                    _task_id(image.id, prompt, seed),
+                    {"conditioning": image, "request": _item(request)},
                 )
 
 

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_pipeline.pipelines.inference.nodes import generate_skins, render_gallery
+from skin_pipeline.pipelines.inference.nodes import draw_control_images, generate_skins, render_gallery
 
 
 def create_pipeline() -> Pipeline:
@@ -10,10 +10,17 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
+                draw_control_images,
+                inputs="params:control_images",
+                outputs="control_images",
+                name="draw_control_images",
+            ),
+            Node(
                 generate_skins,
                 inputs={
                     "controlnet_weights": "controlnet_weights",
                     "train_dataset": "train_dataset",
+                    "control_images": "control_images",
                     "parameters": "params:inference",
                 },
                 outputs="generated_skins",
