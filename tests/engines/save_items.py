@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -41,4 +42,6 @@ def main(options: dict) -> None:
 
 
 if __name__ == "__main__":
+    # What a shell starts in the background, it starts deaf to Ctrl-C, and so are its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(json.loads(sys.argv[1]))

@@ -52,8 +52,11 @@ def test_both_engines_leave_the_same_bytes(tmp_path: Path) -> None:
         shutil.copytree(local / layer, cluster / layer)
     said = kedro_run(cluster, "ray", "--pipeline=data_prep", f"--params={WORKERS}")
     assert said.count(" workers on Ray (1 node, ") >= 5
+    kedro_run(cluster, "ray", "--pipeline=demo_data", "--params=demo_data.num_skins=30")
     said = kedro_run(cluster, "ray", "--pipeline=inference")
     assert "inference: 1 worker on Ray (1 node, " in said
+    said = kedro_run(cluster, "ray", "--pipeline=export_skins")
+    assert said.count(": 1 worker on Ray (1 node, ") >= 5
     expected, found = files(local), files(cluster)
     of_training = ("05_model_input/encodings", "08_reporting/training_")
     assert found.keys() == {name for name in expected if not name.startswith(of_training)}

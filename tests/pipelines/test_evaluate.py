@@ -18,6 +18,7 @@ from skin_pipeline.generation.parameters import InferenceParameters
 from skin_pipeline.items import FolderPlan, Items, Plan
 from skin_pipeline.pipelines import inference
 from skin_pipeline.pipelines.evaluate import create_pipeline
+from skin_pipeline.prep.control_images import ControlImageParameters
 from skin_pipeline.prep.edges import EdgeParameters
 from tests.tiny_models import save_tiny_pipeline, save_training_set
 
@@ -58,7 +59,7 @@ def workspace(tmp_path_factory):
     catalog.save("train_dataset", FolderPlan(fill_with_training_set))
     for nothing in ("sheet_records", "resized_skins"):
         catalog.save(nothing, Plan.from_tasks(nothing, tasks=(), make_worker=list))
-    made = inference.create_pipeline().only_nodes("generate_skins")
+    made = inference.create_pipeline().only_nodes("draw_control_images", "generate_skins")
     SequentialRunner().run(made, catalog)
     return folder
 
@@ -84,6 +85,7 @@ def catalog_of(folder, **evaluation):
         {
             "controlnet_weights": FolderDataset(filepath=str(folder / "controlnet")),
             "train_dataset": FolderDataset(filepath=str(folder / "train_dataset")),
+            "control_images": items("control_images", ".png"),
             "generated_skins": items("generated_skins", ".png"),
             "baseline_skins": items("baseline_skins", ".png"),
             "picture_features": items("picture_features", ".safetensors"),
@@ -92,6 +94,7 @@ def catalog_of(folder, **evaluation):
             "evaluation_items": items("evaluation_items"),
             "evaluation_scores": JSONDataset(filepath=str(folder / "scores.json")),
             "evaluation_table": PageDataset(filepath=str(folder / "evaluation.md")),
+            "params:control_images": MemoryDataset(ControlImageParameters()),
             "params:inference": MemoryDataset(InferenceParameters(**settings)),
             "params:edges": MemoryDataset(EdgeParameters()),
             "params:baselines": MemoryDataset(BaselinesParameters(**baselines)),
