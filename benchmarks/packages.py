@@ -1,6 +1,6 @@
 """Do real skin packages import, and do their keyboards look as on the phone?
 
-    python benchmarks/packages.py FOLDER            # every package in it, a minute or two
+    python benchmarks/packages.py FOLDER            # every package in it, ten minutes for 46
     python benchmarks/packages.py FOLDER --quick    # the first six
 
 For every package (``.bds``, ``.bdi``, ``.cskin``, ``.hskin`` or a zip) of the folder:
