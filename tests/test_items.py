@@ -155,3 +155,25 @@ def test_source_digest_follows_the_source_text(tmp_path, monkeypatch):
     (package / "pen.py").write_text("WIDTH = 3")
     assert digests()[1] != module_after
     assert "drawing_for_test.pen" not in sys.modules
+
+
+def test_source_digest_follows_templates_and_data_beside_the_code(tmp_path, monkeypatch):
+    package = tmp_path / "paging_for_test"
+    package.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("__init__.py", "page.py", "page.html.jinja2", "other.yml"):
+        (package / name).write_text("")
+
+    def digests():
+        source_digest.cache_clear()
+        return source_digest("paging_for_test"), source_digest("paging_for_test.page")
+
+    before = digests()
+    (package / "notes.txt").write_text("no source")
+    assert digests() == before
+    (package / "other.yml").write_text("changed")
+    whole, page = digests()
+    assert whole != before[0]
+    assert page == before[1]
+    (package / "page.html.jinja2").write_text("changed")
+    assert digests()[1] != page

@@ -458,21 +458,32 @@ class PagePlan:
 # --- what makes an item out of date ---------------------------------------------------------------------
 
 
+SOURCE_SUFFIXES = frozenset({".py", ".jinja2", ".yml"})
+"""What a stage's output is made by: code, templates, layouts."""
+
+
 @cache
 def source_digest(module: str) -> str:
-    """Digest the source text of a module, or of every module of a package.
+    """Digest the source text of a module, or of every module of a package, with their templates and data.
 
     Args:
         module: Dotted name. The module itself is not imported (its parent packages are).
 
     Returns:
-        sha256 over the names and texts of its ``.py`` files.
+        sha256 over the names and texts of its files (:data:`SOURCE_SUFFIXES`): those in the package, or
+        those beside the module that have its name, as ``page.html.jinja2`` has of ``page.py``.
     """
     spec = importlib.util.find_spec(module)
     assert spec, f"Plan.modules names {module}, which does not exist."
     assert spec.origin, f"Plan.modules names {module}, which has no source file."
     origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+    is_package = spec.submodule_search_locations is not None
+    found = origin.parent.rglob("*") if is_package else origin.parent.glob("*")
+    files = sorted(
+        file
+        for file in found
+        if file.suffix in SOURCE_SUFFIXES and (is_package or file.name.partition(".")[0] == origin.stem)
+    )
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.relative_to(origin.parent).as_posix()}\0".encode() + file.read_bytes() + b"\0")
