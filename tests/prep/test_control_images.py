@@ -10,7 +10,7 @@ from skin_pipeline.errors import ConfigurationError
 from skin_pipeline.geometry import as_quads, boxes_of
 from skin_pipeline.prep.control_images import ControlImageParameters, legends_of, plan_control_images
 from skin_pipeline.skins.sheets.conditioning import draw_outlines, lay_out, places_of_keys
-from skin_pipeline.skins.sheets.layout import SHIPPED, load_layout
+from skin_pipeline.skins.sheets.layout import SHIPPED, layout_folder, load_layout
 
 
 def draw(**parameters):
@@ -100,3 +100,13 @@ def test_what_cannot_be_drawn_is_refused_before_the_run(parameters, message):
 def test_sizes_are_multiples_of_eight():
     with pytest.raises(ValidationError, match="multiple of 8"):
         ControlImageParameters(size_px=500)
+
+
+def test_two_layouts_of_one_file_name_are_two_images(tmp_path):
+    own = tmp_path / "whole_keyboard.yml"
+    own.write_text((layout_folder() / "whole_keyboard.yml").read_text())
+    names = [
+        task.id
+        for task in plan_control_images(ControlImageParameters(layouts=("whole_keyboard", str(own)))).tasks()
+    ]
+    assert len(set(names)) == 2

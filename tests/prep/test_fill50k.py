@@ -120,11 +120,11 @@ def test_the_original_folder_is_taken_as_it_is(tmp_path, original):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": "red circle with blue background"}', "line 1: expected an object with text, image"),
+        ('{"text": "red circle with blue background"}', "row 1: expected an object with text, image"),
         ('{"text": "a", "image": "x.png", "conditioning_image": "x.png"}', "names no two colours"),
         (
             '{"text": "red circle with blue background", "image": "x.png", "conditioning_image": "x.png"}',
-            "line 1: 'x.png' is missing or no picture",
+            "row 1: 'x.png' is missing or no picture",
         ),
         (
             '{"text": "red circle with blue background", "image": "../x", "conditioning_image": "../x"}',
@@ -150,7 +150,15 @@ def test_the_plan_has_another_key_when_something_changes(original):
     keys = [plan_fill50k(SMALL).key, plan_fill50k(SMALL.model_copy(update={"seed": 1})).key]
     taken = Fill50kParameters(source=original)
     keys.append(plan_fill50k(taken).key)
-    with (original / "train.jsonl").open("a") as lines:
-        lines.write("\n")
+    Image.new("RGB", (64, 64)).save(original / "images/1.jpg")
     keys.append(plan_fill50k(taken).key)
-    assert len(set(keys)) == 4
+    rows = (original / "train.jsonl").read_text()
+    (original / "train.jsonl").write_text(rows.replace("circle", "small circle", 1))
+    keys.append(plan_fill50k(taken).key)
+    assert len(set(keys)) == 5
+
+
+def test_a_source_that_was_moved_has_the_same_key(original):
+    before = plan_fill50k(Fill50kParameters(source=original)).key
+    moved = original.rename(original.with_name("moved"))
+    assert plan_fill50k(Fill50kParameters(source=moved)).key == before

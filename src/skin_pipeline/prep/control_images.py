@@ -91,8 +91,8 @@ def plan_control_images(parameters: ControlImageParameters) -> Plan:
         parameters: Which layouts, and what is written on their keys.
 
     Returns:
-        The plan; its items are called ``<layout>_<digest of the legends>``, and their records say what they
-        are ``outlines_of``, with the legends and their quads.
+        The plan; its items are called ``<layout>_<digest of its path and the legends>``, and their records
+        say what they are ``outlines_of``, with the legends and their quads.
     """
     tasks = []
     for name in parameters.layouts:
@@ -102,7 +102,7 @@ def plan_control_images(parameters: ControlImageParameters) -> Plan:
             "legends": parameters.legends,
             "size_px": parameters.size_px,
         }
-        digest = json_digest(parameters.legends)[:_DIGITS]
+        digest = json_digest([name, parameters.legends])[:_DIGITS]
         item = Item(f"{Path(name).stem}_{digest}", asked, json_digest(asked))
         tasks.append(Task(item.id, {"asked": item}))
     return Plan.from_tasks(

@@ -180,11 +180,35 @@ def plan_fill50k(parameters: Fill50kParameters) -> FolderPlan:
                 f"fill50k.source is '{parameters.source}', which holds no train.jsonl. Give the folder "
                 "of the published data set, or null to draw the circles."
             )
-        stat = manifest.stat()
-        contents = [str(manifest.resolve()), stat.st_size, stat.st_mtime_ns]
+        contents = _contents_of(parameters)
     modules = {module: source_digest(module) for module in (__name__, write_manifests.__module__)}
-    key = json_digest([parameters.model_dump(mode="json"), contents, modules])
+    key = json_digest([parameters.model_dump(mode="json", exclude={"source"}), contents, modules])
     return FolderPlan(partial(write_fill50k, parameters=parameters), key)
+
+
+def _contents_of(parameters: Fill50kParameters) -> list[object]:
+    """Return what changes when a source's rows or pictures do: lines, and each picture's size and time."""
+    contents: list[object] = []
+    for line, row in _source_lines(parameters):
+        contents.append(line)
+        for name in (row.get("image"), row.get("conditioning_image")) if isinstance(row, dict) else ():
+            try:
+                status = (parameters.source / str(name)).stat()  # type: ignore[operator]
+                contents.append([status.st_size, status.st_mtime_ns])
+            except OSError:
+                contents.append(None)  # said when the folder is written
+    return contents
+
+
+def _source_lines(parameters: Fill50kParameters) -> Iterator[tuple[str, object]]:
+    """Yield the lines of a source that are taken, each with what it says; None where that is no JSON."""
+    assert parameters.source is not None
+    with (parameters.source / "train.jsonl").open(encoding="utf-8") as lines:
+        for line in _first(lines, parameters.num_pictures):
+            try:
+                yield line, json.loads(line)
+            except ValueError:
+                yield line, None
 
 
 def write_fill50k(folder: Path, parameters: Fill50kParameters) -> None:
@@ -229,21 +253,16 @@ def _own_rows(folder: Path, parameters: Fill50kParameters) -> Iterator[Row]:
     """Copy the pictures of the published data set, and complete its rows."""
     source = parameters.source
     assert source is not None
-    with (source / "train.jsonl").open(encoding="utf-8") as lines:
-        for number, line in enumerate(_first(lines, parameters.num_pictures)):
-            where = f"{source / 'train.jsonl'}, line {number + 1}"
-            try:
-                given = json.loads(line)
-                row = _row(f"{number:06}", given["text"])
-                places = {row.image: given["image"], row.conditioning_image: given["conditioning_image"]}
-            except (ValueError, KeyError, TypeError) as exc:
-                raise InputError(
-                    f"{where}: expected an object with text, image and conditioning_image ({exc!r})."
-                ) from exc
-            caption_colours(row.text, parameters.palette)
-            for published, name in places.items():
-                _copy_picture(source, str(name), folder / published, where)
-            yield row
+    for number, (_, given) in enumerate(_source_lines(parameters)):
+        where = f"{source / 'train.jsonl'}, row {number + 1}"
+        columns = ("text", "image", "conditioning_image")
+        if not isinstance(given, dict) or not all(isinstance(given.get(name), str) for name in columns):
+            raise InputError(f"{where}: expected an object with text, image and conditioning_image.")
+        row = _row(f"{number:06}", given["text"])
+        caption_colours(row.text, parameters.palette)
+        _copy_picture(source, given["image"], folder / row.image, where)
+        _copy_picture(source, given["conditioning_image"], folder / row.conditioning_image, where)
+        yield row
 
 
 def _copy_picture(source: Path, name: str, target: Path, where: str) -> None:

@@ -36,7 +36,7 @@ def export_trime(
     controlnet_weights: Folder,
     parameters: ExportParameters,
 ) -> Plan:
-    """Plan a Trime theme for Trime of every generated skin; arguments as for :func:`plan_export`."""
+    """Plan a theme for Trime of every generated skin; arguments as for :func:`plan_export`."""
     return plan_export("trime", generated_skins, sheet_records, resized_skins, controlnet_weights, parameters)
 
 
