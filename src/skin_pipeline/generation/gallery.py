@@ -18,7 +18,7 @@ from PIL import Image
 
 from skin_pipeline.generation.parameters import GalleryParameters
 from skin_pipeline.items import Folder, Item
-from skin_pipeline.pages import page_environment
+from skin_pipeline.pages import page_environment, webp_uri
 from skin_pipeline.prep.publish import Row
 
 _TEMPLATE = "gallery.html.jinja2"
@@ -171,14 +171,11 @@ def _stored(folder: Path, name: str) -> np.ndarray:
 def _edges_uri(conditioning: np.ndarray) -> str:
     """Return a conditioning image as white lines on nothing, so that it can lie over a picture."""
     alpha = conditioning.max(axis=2)
-    return _encode(np.dstack([np.full((*alpha.shape, 3), 255, np.uint8), alpha]), lossless=True)
+    encoded = io.BytesIO()
+    lines = Image.fromarray(np.dstack([np.full((*alpha.shape, 3), 255, np.uint8), alpha]))
+    lines.save(encoded, "WEBP", method=4, lossless=True)
+    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"
 
 
 def _webp_uri(picture: np.ndarray, quality: int) -> str:
-    return _encode(picture, quality=quality)
-
-
-def _encode(picture: np.ndarray, **options: Any) -> str:
-    encoded = io.BytesIO()
-    Image.fromarray(picture).save(encoded, "WEBP", method=4, **options)
-    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    return webp_uri(picture, max(picture.shape[:2]), quality)

@@ -21,12 +21,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
 from skin_pipeline.errors import InputError
 from skin_pipeline.items import Item, Items, PagePlan, json_digest, source_digest
+from skin_pipeline.pages import page_environment
 from skin_pipeline.prep.duplicates import LookAlikes, find_look_alikes, have_same_legends
 from skin_pipeline.prep.pictures import RGBPicture, read_picture
 from skin_pipeline.prep.quality import AtLeast, AtMost, Check, Measure
@@ -213,7 +213,7 @@ def plan_report(
     limits = [
         parameters.model_dump(mode="json", exclude={"num_workers"}) for parameters in (screen, selection)
     ]
-    makers = [__name__, *(f"{__package__}.{name}" for name in _MAKERS)]
+    makers = [__name__, page_environment.__module__, *(f"{__package__}.{name}" for name in _MAKERS)]
     modules = {module: source_digest(module) for module in makers}
     template = hashlib.sha256((Path(__file__).parent / _TEMPLATE).read_bytes()).hexdigest()
     key = json_digest([contents, limits, modules, template])
@@ -241,21 +241,18 @@ def render_report(sources: QualitySources, screen: ScreenParameters, selection: 
     ]
     repeats = _repeat_section(selected.items, selection.repeats, album)
     left_out = _left_out(sources, album)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE).render(
-        num_raw=len(sources.screened_skins) + len(sources.screened_skins.rejected),
-        num_selected=len(sources.selected_skins),
-        num_left_out=sum(len(items.rejected) for items in _stages(sources)),
-        sections=sections,
-        repeats=repeats,
-        left_out=left_out,
-        uris=album.uris,
+    return (
+        page_environment(Path(__file__).parent)
+        .get_template(_TEMPLATE)
+        .render(
+            num_raw=len(sources.screened_skins) + len(sources.screened_skins.rejected),
+            num_selected=len(sources.selected_skins),
+            num_left_out=sum(len(items.rejected) for items in _stages(sources)),
+            sections=sections,
+            repeats=repeats,
+            left_out=left_out,
+            uris=album.uris,
+        )
     )
 
 

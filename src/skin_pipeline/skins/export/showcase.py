@@ -3,7 +3,6 @@
 Pictures are embedded; packages and trial pages are linked where the catalog keeps them.
 """
 
-import base64
 import io
 import zipfile
 from collections.abc import Mapping
@@ -11,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import numpy as np
 from PIL import Image
 
 from skin_pipeline.items import Item, Items
+from skin_pipeline.pages import page_environment, webp_uri
 from skin_pipeline.skins.export.packages import Provenance
 
 _TEMPLATE = "showcase.html.jinja2"
@@ -86,14 +86,11 @@ def render_showcase(
     shown = packages["baidu_packages"]
     cards = [_card(item, generated_skins, trial_pages, packages, outputs) for item in shown.values()]
     left_out = {item_id: reason for items in packages.values() for item_id, reason in items.rejected.items()}
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return (
+        page_environment(Path(__file__).parent)
+        .get_template(_TEMPLATE)
+        .render(cards=cards, left_out=sorted(left_out.items()))
     )
-    return environment.get_template(_TEMPLATE).render(cards=cards, left_out=sorted(left_out.items()))
 
 
 def _card(
@@ -134,8 +131,4 @@ def _preview(item: Item) -> str:
     """Return a package's own preview as a data URI."""
     assert item.path is not None, "packages are files"
     with zipfile.ZipFile(item.path) as package, Image.open(io.BytesIO(package.read(_PREVIEW))) as picture:
-        small = picture.convert("RGB")
-        small.thumbnail((_WIDTH_PX, _WIDTH_PX))
-        encoded = io.BytesIO()
-        small.save(encoded, "WEBP", quality=90, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+        return webp_uri(np.asarray(picture.convert("RGB")), _WIDTH_PX, quality=90)

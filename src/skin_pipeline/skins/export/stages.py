@@ -55,6 +55,7 @@ SUFFIXES: Mapping[Product, str] = {
 _WRITERS = {"baidu": write_baidu, "hamster": write_hamster, "trime": write_trime, "fcitx5": write_fcitx5}
 _SKINS_KEPT = 8
 MODULES = (
+    "skin_pipeline.pages",
     "skin_pipeline.skins.export",
     "skin_pipeline.skins.sheets",
     "skin_pipeline.skins.trial",

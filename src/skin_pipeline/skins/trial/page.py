@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from skin_pipeline.errors import InputError
+from skin_pipeline.pages import page_environment
 from skin_pipeline.skins.model import (
     CandidateBar,
     Function,
@@ -63,15 +63,10 @@ def render_trial_page(skin: Skin, facts: Mapping[str, str] | None = None) -> str
         raise InputError(
             f"Skin '{skin.name}' has no portrait keyboard to try: expected one of {', '.join(_NAMES)}."
         )
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE).render(
-        name=skin.name, author=skin.author, facts=dict(facts or {}), themes=themes
+    return (
+        page_environment(Path(__file__).parent)
+        .get_template(_TEMPLATE)
+        .render(name=skin.name, author=skin.author, facts=dict(facts or {}), themes=themes)
     )
 
 
