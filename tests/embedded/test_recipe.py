@@ -17,10 +17,12 @@ from skin_pipeline.embedded.architecture import build_tokenizer
 from skin_pipeline.embedded.assembly import assemble
 from skin_pipeline.embedded.autoencoder import load_pictures, make_encoder, train_decoder
 from skin_pipeline.embedded.denoiser import draw_batch, load_training_set, make_tokenizer, train_denoiser
-from skin_pipeline.embedded.drawings import draw_training_skin, draw_training_skins
+from skin_pipeline.embedded.drawings import draw_training_sheet, draw_training_skin, draw_training_skins
 from skin_pipeline.embedded.parameters import AutoencoderParameters, DenoiserParameters, DrawingParameters
 
-DRAWINGS = DrawingParameters(num_skins=36, resolution_px=128, drawn_size_px=(192, 144), num_workers=1)
+DRAWINGS = DrawingParameters(
+    num_skins=30, num_legend_sheets=6, resolution_px=128, drawn_size_px=(192, 144), num_workers=1
+)
 AUTOENCODER = AutoencoderParameters(block_out_channels=(16, 48, 48, 48), decoder_steps=30)
 DENOISER = DenoiserParameters(
     block_out_channels=(32, 32),
@@ -49,10 +51,12 @@ def encoder(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_drawings_on_disk_are_those_of_their_seeds(drawings: Path) -> None:
-    one = draw_training_skin(DRAWINGS.seed + 5, DRAWINGS)
-    assert np.array_equal(np.load(drawings / "pictures.npy")[5], one.picture)
-    assert np.array_equal(np.load(drawings / "edges.npy")[5], one.edges)
-    assert one.legend_cells.max() > 0
+    skin = draw_training_skin(DRAWINGS.seed + 5, DRAWINGS)
+    sheet = draw_training_sheet(DRAWINGS.seed + 4, DRAWINGS)
+    for row, one in ((5, skin), (DRAWINGS.num_skins + 4, sheet)):
+        assert np.array_equal(np.load(drawings / "pictures.npy")[row], one.picture)
+        assert np.array_equal(np.load(drawings / "edges.npy")[row], one.edges)
+        assert one.legend_cells.max() > 0
 
 
 def test_encoder_is_linear_and_keeps_more_than_plain_averages(drawings: Path, encoder: Path) -> None:

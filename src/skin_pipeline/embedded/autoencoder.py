@@ -26,6 +26,7 @@ CROP_CELLS = 8
 BATCH_SIZE = 16
 WARMUP_STEPS = 30
 EMA_DECAY = 0.995
+HELD_OUT = 32
 
 
 def load_pictures(drawings: Path, indices: slice | list[int]) -> Tensor:
@@ -58,14 +59,15 @@ def train_decoder(
     sharp. Resumes from a snapshot in ``work``.
 
     Returns:
-        ``psnr_db`` and ``l1`` on the last 32 drawings, which no step has seen.
+        ``psnr_db`` and ``l1`` on :data:`HELD_OUT` drawings, spread evenly, which no step has seen.
     """
     autoencoder = AutoencoderKL.from_pretrained(encoder)
     autoencoder.requires_grad_(False)
     decoder = autoencoder.decoder.requires_grad_(True)
     encode = linearise(autoencoder, load_pictures(drawings, slice(0, 8)))
     pictures = np.load(drawings / "pictures.npy", mmap_mode="r")
-    num_train = len(pictures) - 32
+    held_out = np.linspace(0, len(pictures) - 1, min(HELD_OUT, len(pictures) // 2)).astype(int)
+    train = np.setdiff1d(np.arange(len(pictures)), held_out)
     optimizer = torch.optim.AdamW(
         decoder.parameters(), parameters.decoder_learning_rate, betas=(0.9, 0.98), weight_decay=0
     )
@@ -75,7 +77,7 @@ def train_decoder(
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(step, parameters)
         generator = torch.Generator().manual_seed(parameters.seed * 1_000_003 + step)
-        crops = _crops(pictures, num_train, generator)
+        crops = _crops(pictures, train, generator)
         latents = encode(crops)
         scale = parameters.latent_noise / autoencoder.config.scaling_factor
         noise = scale * torch.rand(BATCH_SIZE, 1, 1, 1, generator=generator)
@@ -98,7 +100,7 @@ def train_decoder(
         for parameter, value in zip(decoder.parameters(), average, strict=True):
             parameter.copy_(value)
     autoencoder.save_pretrained(folder)
-    return evaluate_autoencoder(autoencoder, load_pictures(drawings, slice(num_train, None)))
+    return evaluate_autoencoder(autoencoder, load_pictures(drawings, held_out.tolist()))
 
 
 def _learning_rate(step: int, parameters: AutoencoderParameters) -> float:
@@ -106,10 +108,10 @@ def _learning_rate(step: int, parameters: AutoencoderParameters) -> float:
     return parameters.decoder_learning_rate * min(1, (step + 1) / WARMUP_STEPS) * cosine + 1e-6
 
 
-def _crops(pictures: np.ndarray, num_train: int, generator: torch.Generator) -> Tensor:
+def _crops(pictures: np.ndarray, train: np.ndarray, generator: torch.Generator) -> Tensor:
     """Cut (B, 3, 64, 64) crops, aligned to latent cells, in [-1, 1]."""
     side, size = pictures.shape[1], 8 * CROP_CELLS
-    rows = torch.randint(0, num_train, (BATCH_SIZE,), generator=generator).tolist()
+    rows = train[torch.randint(0, len(train), (BATCH_SIZE,), generator=generator)].tolist()
     corners = 8 * torch.randint(0, side // 8 - CROP_CELLS + 1, (BATCH_SIZE, 2), generator=generator)
     crops = [
         pictures[i, y : y + size, x : x + size] for i, (y, x) in zip(rows, corners.tolist(), strict=True)

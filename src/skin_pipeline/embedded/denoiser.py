@@ -294,9 +294,9 @@ def _cells(pixels: slice) -> slice:
 
 
 def _learning_rate(step: int, parameters: DenoiserParameters) -> float:
-    """Warm up, hold on crops, and fall linearly to 2 % on whole pictures."""
+    """Warm up, hold, and fall linearly to 2 % at the end."""
     warmup = min(1.0, (step + 1) / parameters.warmup_steps)
-    left = (parameters.num_steps - step) / parameters.whole_steps
+    left = (parameters.num_steps - step) / parameters.decay_steps
     return parameters.learning_rate * warmup * min(1.0, max(0.02, left))
 
 

@@ -11,12 +11,18 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class DrawingParameters(Parameters):
-    """The skins that the model is trained on."""
+    """What the model is trained on: skins, and sheets of keys with any legends."""
 
     num_skins: Count = 4000
     """Number of drawn skins."""
+    num_legend_sheets: Annotated[int, Field(ge=0)] = 3000
+    """Number of drawn sheets of keys with legends by lot. Skins repeat the same few legends, and strokes that
+    a model never drew it cannot be conditioned to draw either."""
+    sheet_legends_px: tuple[float, float] = (14.0, 34.0)
+    """Least and greatest height of a sheet's capitals and ideographs, in pixels."""
     seed: int = 1_000_000
-    """Seed of the first skin; the others count up. Far from the demo's seeds, so that those stay unseen."""
+    """Seed of the first skin, and of the first sheet; the others count up. Far from the demo's seeds, so that
+    those stay unseen."""
     resolution_px: Annotated[int, Field(ge=128, multiple_of=64)] = 512
     """Side of the square training pictures in pixels."""
     drawn_size_px: tuple[Count, Count] = (768, 576)
@@ -26,6 +32,11 @@ class DrawingParameters(Parameters):
     """Thresholds of the Canny edges that the ControlNet is trained on."""
     num_workers: Count = 2
     """Processes that draw."""
+
+    @property
+    def num_drawings(self) -> int:
+        """Skins and sheets."""
+        return self.num_skins + self.num_legend_sheets
 
 
 class AutoencoderParameters(Parameters):
@@ -62,13 +73,15 @@ class DenoiserParameters(Parameters):
     crop_px: Annotated[int, Field(ge=64, multiple_of=64)] = 256
     """Side of the crops of the first phase in pixels; SDXL's crop coordinates tell where they lie."""
     crop_steps: Count = 3000
-    """Optimizer steps on crops, at a constant learning rate."""
+    """Optimizer steps on crops."""
     crop_batch_size: Count = 8
     whole_steps: Count = 1200
-    """Optimizer steps on whole pictures, in which the learning rate falls to zero."""
+    """Optimizer steps on whole pictures."""
     whole_batch_size: Count = 3
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warmup_steps: Count = 50
+    decay_steps: Count = 1200
+    """Steps at the end over which the learning rate falls to 2 %."""
     timestep_shift: Annotated[float, Field(ge=1)] = 2.5
     """How far timesteps are drawn towards noise, u -> s u / (1 + (s - 1) u) (Esser et al. 2024): a large
     picture shows its colours through noise that hides its strokes, so they must be learned at more of it."""
