@@ -18,8 +18,8 @@ class LeastHeights:
     chinese_px: int
 
 
-LEAST_LEGEND_HEIGHTS: Mapping[str, LeastHeights] = {"embedded": LeastHeights(latin_px=16, chinese_px=32)}
-"""By name of the base model, as PP-OCR reads; see docs/legends.md."""
+LEAST_LEGEND_HEIGHTS: Mapping[str, LeastHeights] = {"embedded": LeastHeights(latin_px=16, chinese_px=24)}
+"""By name of the base model, as both PP-OCR and Tesseract read; see docs/legends.md."""
 
 
 def small_legends_warning(legends: Sequence[tuple[str, float]], base_model: str) -> str | None:
