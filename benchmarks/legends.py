@@ -5,20 +5,24 @@
     python benchmarks/legends.py --work FOLDER --report   # only the figures of what has been made
 
 Sheets of 3 x 4 keys are drawn with legends of 16 to 32 px, Latin and Chinese. Half of the held-out sheets
-have strings that never occur in training, their Chinese ones of characters that never do. For each seed the
-embedded ControlNet first learns the sheets without a text loss; from there each arm goes on:
+have strings that never occur in training, their Chinese ones of characters that never do, neither here nor in
+the base model's own training. The embedded ControlNet, which has learned what the denoising loss teaches it,
+is trained on:
 
-    none        without the text loss, as many steps as the others
-    one_step    reading the estimate of the trained timestep
-    last_steps  reading the estimate in the model's own sampling
+    none          without the text loss, as many steps as the others
+    one_step      reading the estimate of the trained timestep
+    last_steps    reading the estimate in the model's own sampling
     both
-    longer      without the text loss, five times the steps, for the processor time that reading takes
-    weighted    without the text loss, legends weighing three times as much in the denoising loss
-    sampled     whole pictures sampled with the gradient through every call, CTC only, for comparison
+    longer        without the text loss, for the processor time that last_steps takes
+    weighted      without the text loss, legends weighing three times as much in the denoising loss
+    feature_only  last_steps, by the recogniser's features alone
+    ctc_only      last_steps, by CTC alone
+    sampled       whole pictures sampled with the gradient through every call, CTC only, for comparison
 
 Held-out sheets are then drawn at inference's own sampler settings and read by Tesseract, which took no part
 in training, and by PP-OCR, which did. Sen.ACC and NED are AnyText's (``skin_pipeline.evaluation.legends``).
-``real`` and ``autoencoder`` are the sheets themselves, and what is left of them by the VAE.
+``real`` and ``autoencoder`` are the sheets themselves, and what is left of them by the VAE; ``start`` is the
+ControlNet before any of the trainings, and ``composited`` its pictures with legends set anew.
 
 Prints a table, and all figures as one line of JSON at the end; leaves a contact sheet of each arm in FOLDER.
 """
@@ -53,6 +57,7 @@ from skin_pipeline.prep.edges import trace_edges
 from skin_pipeline.prep.publish import join_legends
 from skin_pipeline.skins.drawn import describe_style
 from skin_pipeline.skins.drawn.legend_sheets import draw_legend_sheet
+from skin_pipeline.skins.legends import composite_legends
 from skin_pipeline.training.config import TrainingRun, TrainParameters
 from skin_pipeline.training.metrics import read_metrics
 
@@ -60,6 +65,7 @@ SIDE_PX, COLUMNS, ROWS = 256, 3, 4
 HEIGHTS_PX = (16.0, 32.0)
 """Heights of capitals and ideographs."""
 CANNY = (50, 80)
+START = "embedded-canny"
 CHARACTERS = (
     "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去"
     "能对小多然于心学么之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手"
@@ -76,25 +82,30 @@ GENERATION_SEEDS = (0, 1)
 PIXELS = 16
 """Side of the thumbnails that diversity is measured on."""
 TEXT: Mapping[str, Any] = {
-    "feature_weight": 1.0,
-    "ctc_weight": 0.1,
+    "feature_weight": 2.0,
+    "ctc_weight": 0.2,
     "timestep_weighting": "none",
     "timestep_limit": 1000,
-    "max_boxes": 2,
-    "sampled_share": 0.125,
+    "max_boxes": 4,
+    "sampled_share": 0.5,
     "sampler_start": 1.0,
     "last_steps": 20,
+    "guidance_scale": 1.0,
 }
 """What the edges show, an estimate from much noise can show too, and there the strokes are decided: so all
-timesteps are read alike, and states from all along the sampler's way."""
+timesteps are read alike, and states from all along the sampler's way. It samples without guidance, which
+halves the price."""
+LAST_STEPS: Mapping[str, Any] = {"mode": "last_steps", **TEXT}
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "none": {"text": {"measure": True}},
-    "one_step": {"text": {"mode": "one_step", **TEXT}},
-    "last_steps": {"text": {"mode": "last_steps", **TEXT}},
-    "both": {"text": {"mode": "both", **TEXT}},
+    "last_steps": {"text": LAST_STEPS},
     "longer": {"text": {"measure": True}},
+    "both": {"text": {**LAST_STEPS, "mode": "both"}},
+    "one_step": {"text": {**LAST_STEPS, "mode": "one_step"}},
     "weighted": {"text": {"measure": True}, "legend_weight": 3.0},
-    "sampled": {"text": {"mode": "sampled", **TEXT}},
+    "feature_only": {"text": {**LAST_STEPS, "ctc_weight": 0.0}},
+    "ctc_only": {"text": {**LAST_STEPS, "feature_weight": 0.0}},
+    "sampled": {"text": {**LAST_STEPS, "mode": "sampled", "sampled_share": 0.125}},
 }
 LONGER_FACTOR = 5.0
 """Steps of ``longer``, in those of the other arms."""
@@ -126,18 +137,19 @@ class Sizes:
 
     num_train: int = 600
     num_held_out: int = 24
-    common_steps: int = 100
-    arm_steps: int = 100
+    num_repeated: int = 6
+    """Held-out sheets that are drawn twice, for diversity."""
+    arm_steps: int = 150
     longer_factor: float = LONGER_FACTOR
     batch_size: int = 8
     inference_steps: int = 20
-    guidance: float = 3.0
+    guidance: float = 1.5
 
 
 QUICK = Sizes(
     num_train=8,
     num_held_out=2,
-    common_steps=2,
+    num_repeated=1,
     arm_steps=2,
     longer_factor=1.5,
     batch_size=4,
@@ -148,15 +160,16 @@ QUICK = Sizes(
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark and return its figures."""
     options = parse(arguments)
-    sizes = QUICK if options.quick else Sizes(arm_steps=options.steps, common_steps=options.common_steps)
+    sizes = QUICK if options.quick else Sizes(arm_steps=options.steps)
     with tempfile.TemporaryDirectory() as scratch:
         work = options.work or Path(scratch)
         if not options.report:
             write_set(work / "sheets", sizes)
-            for seed in options.seeds:
-                for arm in options.arms:
-                    run_arm(work, sizes, arm, seed)
             measure_bounds(work, sizes)
+            measure_start(work, sizes)
+            for arm in options.arms:
+                for seed in options.seeds:
+                    run_arm(work, sizes, arm, seed)
         figures = summarise(work, sizes)
     report(figures)
     return figures
@@ -173,7 +186,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=Sizes.arm_steps, help="of each arm")
-    parser.add_argument("--common-steps", type=int, default=Sizes.common_steps, help="before the arms part")
     options = parser.parse_args(arguments)
     if options.quick:
         options.seeds, options.arms = [0], ["none", "both"]
@@ -226,23 +238,19 @@ def write_set(folder: Path, sizes: Sizes) -> None:
 
 
 def run_arm(work: Path, sizes: Sizes, arm: str, seed: int) -> None:
-    """Train an arm from its seed's common start and measure it, unless that is done."""
+    """Train an arm and measure it, unless that is done."""
     result = work / "results" / f"{arm}_{seed}.json"
     if result.is_file():
         return
-    common = work / "runs" / f"common_{seed}"
-    settings = common_settings(sizes, seed)
-    train(work, common, {**settings, "max_train_steps": sizes.common_steps, "lr_scheduler": "constant"})
     steps = round(sizes.arm_steps * (sizes.longer_factor if arm == "longer" else 1))
     folder = work / "runs" / f"{arm}_{seed}"
     arm_settings = {
-        "controlnet_init": str(common / "weights"),
         "max_train_steps": steps,
         "validation_steps": max(1, sizes.arm_steps // 2),
         "num_validation_samples": min(8, sizes.num_held_out),
         **ARMS[arm],
     }
-    cost = train(work, folder, {**settings, **arm_settings})
+    cost = train(work, folder, {**common_settings(sizes, seed), **arm_settings})
     figures = measure(folder / "weights", sizes, work / f"{arm}_{seed}.png")
     curves = [row for row in read_metrics(folder) if row["kind"] == "validation"]
     write_json(result, {"arm": arm, "seed": seed, "steps": steps, **cost, **figures, "validation": curves})
@@ -252,11 +260,11 @@ def common_settings(sizes: Sizes, seed: int) -> dict[str, Any]:
     """Return what all trainings have in common."""
     return {
         "model_base": "embedded",
-        "controlnet_init": "embedded-canny",
+        "controlnet_init": START,
         "resolution_px": SIDE_PX,
         "bucket_step_px": None,
         "train_batch_size": sizes.batch_size,
-        "learning_rate": 3e-4,
+        "learning_rate": 5e-4,
         "lr_warmup_steps": min(10, sizes.arm_steps),
         "loss_weighting": "none",
         "num_validation_samples": 0,
@@ -300,15 +308,20 @@ def train(work: Path, folder: Path, settings: Mapping[str, Any]) -> dict[str, An
 def measure(weights: Path, sizes: Sizes, contact_sheet: Path) -> dict[str, Any]:
     """Draw the held-out sheets with a ControlNet, as inference does, and judge them."""
     sheets = held_out_sheets(sizes)
-    drawn = generate(sheets, weights, sizes)
-    rows = [np.hstack([sheet.picture for sheet in sheets[:6]])]
-    rows += [np.hstack([made[number] for made in drawn[:6]]) for number in range(len(GENERATION_SEEDS))]
+    return judge_and_show(sheets, generate(sheets, weights, sizes), contact_sheet)
+
+
+def judge_and_show(
+    sheets: Sequence[Sheet], drawn: Sequence[Sequence[np.ndarray]], contact_sheet: Path
+) -> dict[str, Any]:
+    """Judge pictures of the held-out sheets, and put some beside the real ones."""
+    rows = [np.hstack([sheet.picture for sheet in sheets[:6]]), np.hstack([made[0] for made in drawn[:6]])]
     Image.fromarray(np.vstack(rows)).save(contact_sheet)
     return judge(sheets, drawn)
 
 
 def generate(sheets: Sequence[Sheet], weights: Path, sizes: Sizes) -> list[list[np.ndarray]]:
-    """Return the pictures of each sheet, one for each seed."""
+    """Return the pictures of each sheet: one, and a second one of the first few."""
     parameters = InferenceParameters(
         num_inference_steps=sizes.inference_steps, guidance_scale=sizes.guidance, num_threads=1
     )
@@ -316,29 +329,30 @@ def generate(sheets: Sequence[Sheet], weights: Path, sizes: Sizes) -> list[list[
     base = locate_base_model(parameters.base_model, "base_model")
     generator = Generator(load_pipeline(parameters, base, weights), parameters, {})
     drawn: list[list[np.ndarray]] = []
-    for sheet in sheets:
+    for number, sheet in enumerate(sheets):
         requests = [
-            {"prompt": sheet.caption, "negative_prompt": "", "seed": seed} for seed in GENERATION_SEEDS
+            {"prompt": sheet.caption, "negative_prompt": "", "seed": seed}
+            for seed in GENERATION_SEEDS[: 2 if number < sizes.num_repeated else 1]
         ]
         drawn.append(generator.sample([sheet.control] * len(requests), requests))
     return drawn
 
 
 def judge(sheets: Sequence[Sheet], drawn: Sequence[Sequence[np.ndarray]]) -> dict[str, Any]:
-    """Return readings by each reader, and edges and diversity, of some pictures of each sheet."""
+    """Return readings by each reader and edges, of the first picture of each sheet, and diversity."""
     readings = {
         name: [
             as_row(sheet, reading)
             for sheet, pictures in zip(sheets, drawn, strict=True)
-            for picture in pictures
-            for reading in read_legends(picture, sheet.quads, sheet.texts, load_reader(name), str(sheet.seed))
+            for reading in read_legends(
+                pictures[0], sheet.quads, sheet.texts, load_reader(name), str(sheet.seed)
+            )
         ]
         for name in present_readers(("tesseract", "ppocr"))
     }
     f1 = [
-        edge_agreement(trace_edges(picture, *CANNY, "gray"), sheet.control[:, :, 0], 2).f1
+        edge_agreement(trace_edges(pictures[0], *CANNY, "gray"), sheet.control[:, :, 0], 2).f1
         for sheet, pictures in zip(sheets, drawn, strict=True)
-        for picture in pictures
     ]
     diversity = [mean_distance(thumbnails(pictures)) for pictures in drawn if len(pictures) > 1]
     return {"readings": readings, "edge_f1": f1, "diversity": diversity}
@@ -380,6 +394,22 @@ def measure_bounds(work: Path, sizes: Sizes) -> None:
             write_json(result, {"arm": name, "seed": 0, **judge(sheets, drawn)})
 
 
+def measure_start(work: Path, sizes: Sizes) -> None:
+    """Judge the ControlNet that all arms start from, and its pictures with legends set anew."""
+    results = {arm: work / "results" / f"{arm}_0.json" for arm in ("start", "composited")}
+    if all(result.is_file() for result in results.values()):
+        return
+    sheets = held_out_sheets(sizes)
+    drawn = generate(sheets, Path(resolve_controlnet(START, "start")), sizes)
+    composited = [
+        [composite_legends(picture, sheet.quads, sheet.texts).picture for picture in pictures]
+        for sheet, pictures in zip(sheets, drawn, strict=True)
+    ]
+    for (arm, result), pictures in zip(results.items(), (drawn, composited), strict=True):
+        figures = judge_and_show(sheets, pictures, work / f"{arm}_0.png")
+        write_json(result, {"arm": arm, "seed": 0, **figures})
+
+
 # --- figures -----------------------------------------------------------------------------------------------
 
 
@@ -398,7 +428,7 @@ def summarise(work: Path, sizes: Sizes) -> dict[str, Any]:
             figures["cost"] = figures["cpu_seconds"] / plain
     return {
         "benchmark": "legends",
-        "controlnet": resolve_controlnet("embedded-canny").rsplit("/", 1)[-1],
+        "controlnet": START,
         "sizes": vars(sizes),
         "systems": systems,
     }

@@ -57,7 +57,8 @@ def test_an_arms_figures_are_known_by_hand(tmp_path):
 def test_it_trains_measures_and_reports(tmp_path, capsys):
     legends.main(["--quick", "--work", str(tmp_path)])
     systems = json.loads(capsys.readouterr().out.splitlines()[-1])["systems"]
-    assert set(systems) == {"none", "both", "real", "autoencoder"}
+    assert set(systems) == {"start", "composited", "none", "both", "real", "autoencoder"}
     assert systems["real"]["ppocr"]["all"]["sentence_accuracy"] > 0.8
+    assert systems["composited"]["ppocr"]["all"]["sentence_accuracy"] > 0.8
     assert systems["both"]["cost"] > 0
     assert (tmp_path / "both_0.png").is_file()

@@ -14,6 +14,7 @@ def test_settings_are_what_decides_a_picture():
         "controlnet_conditioning_scale",
         "dtype",
         "variant",
+        "legends",
     }
 
 

@@ -102,6 +102,7 @@ def test_the_record_says_how_to_make_the_picture_again(controlnet, published, pa
             "controlnet_conditioning_scale": 1.0,
             "dtype": "float32",
             "variant": None,
+            "legends": "generated",
             "size_px": [64, 64],
         },
     }

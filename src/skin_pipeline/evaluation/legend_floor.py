@@ -8,9 +8,10 @@ against it.
 
 Loads no deep-learning library by itself; the autoencoder is the caller's.
 
-Shapes: H, W pixels, multiples of the autoencoder's scale (8, mostly).
+Shapes: H, W pixels.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -101,14 +102,40 @@ class LegendFloor:
             least = least_px
         return least
 
+    def lost_below_px(self, script: Script | None = None) -> float:
+        """Return the height below which legends surely do not survive.
+
+        Args:
+            script: One script, or None for all.
+
+        Returns:
+            The upper bound of the highest bin of which even the upper end of Sen.ACC's interval lies below
+            :data:`SURVIVES` of what read before; bins of too few legends are passed over. 0 if there is no
+            such bin, infinity if it is the highest.
+        """
+        uppers = (*LEAST_HEIGHTS_PX, math.inf)
+        for height, upper in reversed(list(zip(HEIGHT_BINS, uppers, strict=True))):
+            before, after = (_group(scores, script, height) for scores in (self.before, self.after))
+            if before is None or after is None or before.num_legends < LEAST_LEGENDS:
+                continue
+            if after.sentence_accuracy.high < SURVIVES * before.sentence_accuracy.estimate:
+                return upper
+        return 0
+
     def as_rows(self) -> list[dict[str, str | float | int]]:
-        """Return one row for each script and height that was seen: legends, Sen.ACC and NED on both sides."""
+        """Return one row for each group that was seen, all legends first.
+
+        ``script`` and ``height_px`` are ``all`` where a row is not restricted by them; then follow
+        ``num_legends``, ``num_pictures``, and Sen.ACC (``before``, ``after``) and NED (``ned_before``,
+        ``ned_after``) on both sides, each with its bounds ``_low`` and ``_high``.
+        """
         rows: list[dict[str, str | float | int]] = []
         for script in (None, *SCRIPTS):
-            for height in HEIGHT_BINS:
+            for height in (None, *HEIGHT_BINS):
                 before, after = _group(self.before, script, height), _group(self.after, script, height)
                 if before is not None and after is not None:
-                    rows.append({"script": script or "all", "height_px": height, **_sides(before, after)})
+                    place = {"script": script or "all", "height_px": height or "all"}
+                    rows.append({**place, **_sides(before, after)})
         return rows
 
 
@@ -142,34 +169,39 @@ def encode_decode(autoencoder: Any, image: Image) -> Image:
 
     Args:
         autoencoder: A diffusers ``AutoencoderKL``.
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB; sides that its scale (8, mostly) does not divide are continued for it.
 
     Returns:
         What the decoder makes of the mean of the latents' distribution, (H, W, 3) uint8.
     """
     import torch
 
-    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].to(autoencoder.device, autoencoder.dtype)
+    height, width = image.shape[:2]
+    scale = 2 ** (len(autoencoder.config.block_out_channels) - 1)
+    whole = np.pad(image, ((0, -height % scale), (0, -width % scale), (0, 0)), mode="edge")
+    pixels = torch.from_numpy(whole).permute(2, 0, 1)[None].to(autoencoder.device, autoencoder.dtype)
     with torch.no_grad():
         latents = autoencoder.encode(pixels / 127.5 - 1).latent_dist.mode()
         decoded = autoencoder.decode(latents).sample[0]
     shown = ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().byte()
-    return np.ascontiguousarray(shown.permute(1, 2, 0).cpu().numpy())
+    return np.ascontiguousarray(shown.permute(1, 2, 0).cpu().numpy()[:height, :width])
 
 
-def _group(scores: LegendScores, script: Script | None, height: str) -> LegendScore | None:
+def _group(scores: LegendScores, script: Script | None, height: str | None) -> LegendScore | None:
     if script is None:
-        return scores.by_height.get(height)
+        return scores.overall if height is None else scores.by_height.get(height)
+    if height is None:
+        return scores.by_script.get(script)
     return scores.by_script_and_height.get((script, height))
 
 
 def _sides(before: LegendScore, after: LegendScore) -> dict[str, float | int]:
-    return {
-        "num_legends": before.num_legends,
-        "before": before.sentence_accuracy.estimate,
-        "after": after.sentence_accuracy.estimate,
-        "after_low": after.sentence_accuracy.low,
-        "after_high": after.sentence_accuracy.high,
-        "ned_before": before.ned.estimate,
-        "ned_after": after.ned.estimate,
-    }
+    figures: dict[str, float | int] = {"num_legends": before.num_legends, "num_pictures": before.num_pictures}
+    for name, interval in (
+        ("before", before.sentence_accuracy),
+        ("after", after.sentence_accuracy),
+        ("ned_before", before.ned),
+        ("ned_after", after.ned),
+    ):
+        figures |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return figures

@@ -6,7 +6,7 @@ Loads no deep-learning library until a generator is made.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -18,7 +18,13 @@ from pydantic import Field, StringConstraints, model_validator
 from skin_pipeline.base_models import family_of, resolve_controlnet
 from skin_pipeline.errors import InputError
 from skin_pipeline.generation.parameters import InferenceParameters
-from skin_pipeline.generation.plan import MODULES, read_rows
+from skin_pipeline.generation.plan import (
+    conditioning_of_drawing,
+    conditioning_of_row,
+    file_digests,
+    modules_of,
+    read_rows,
+)
 from skin_pipeline.generation.weights import WeightsSource, folder_digest, locate_base_model
 from skin_pipeline.generation.worker import make_generator
 from skin_pipeline.items import Folder, Item, Items, Output, Plan, Rejection, Task, Worker, json_digest
@@ -112,7 +118,11 @@ class System:
 
 
 def plan_baselines(
-    generated: Items, dataset: Folder, inference: InferenceParameters, parameters: BaselinesParameters
+    generated: Items,
+    dataset: Folder,
+    control_images: Items,
+    inference: InferenceParameters,
+    parameters: BaselinesParameters,
 ) -> Plan:
     """Plan a picture of every baseline for each generated one.
 
@@ -122,6 +132,7 @@ def plan_baselines(
     Args:
         generated: Pictures with the records of :mod:`skin_pipeline.generation.worker`.
         dataset: The training set they were conditioned on.
+        control_images: What they were conditioned on instead, if on drawn layouts.
         inference: The machine: device, number format, batch size; and given embeddings.
         parameters: What to compare with.
 
@@ -137,9 +148,10 @@ def plan_baselines(
     systems = _systems(chosen, inference, parameters)
     return Plan.from_tasks(
         "baselines",
-        tasks=_tasks(systems, chosen, dataset, inference),
+        tasks=_tasks(systems, chosen, dataset, control_images, inference),
         make_worker=partial(BaselineGenerator, systems),
-        modules=(*MODULES, __name__),
+        shared=file_digests(inference),
+        modules=(*modules_of(systems[0].parameters if systems else inference), __name__),
         batch_size=inference.batch_size,
         num_workers=inference.num_workers,
     )
@@ -163,15 +175,22 @@ def _subject(item: Item) -> tuple[str, str]:
     return str(item.record["conditioning"]), str(item.record["prompt"])
 
 
-def rows_of(dataset: Folder, generated: Items) -> dict[str, Row]:
+def rows_of(dataset: Folder, generated: Items, control_images: Items) -> dict[str, Row]:
     """Return the training set's row of every skin that pictures were conditioned on.
 
+    Args:
+        dataset: The training set.
+        generated: Pictures with their records.
+        control_images: Drawn layouts; pictures that were conditioned on these have no row.
+
     Raises:
-        InputError: A conditioning image is not in the training set, or not the one that was used.
+        InputError: A conditioning image is in neither, or not the one that was used.
     """
     rows = {row.skin: row for split in ("train", "validation") for row in read_rows(dataset, split)}
     for item in generated.values():
         skin = item.record["conditioning"]
+        if skin in control_images and control_images[skin].sha256 == item.record["conditioning_sha256"]:
+            continue
         stored = dataset.files[rows[skin].conditioning_image] if skin in rows else None
         if stored != item.record["conditioning_sha256"]:
             state = "is not in" if stored is None else "is another one in"
@@ -180,7 +199,7 @@ def rows_of(dataset: Folder, generated: Items) -> dict[str, Row]:
                 f" training set '{dataset.path}'. Run `kedro run --pipeline=inference` again."
             )
     used = {str(item.record["conditioning"]) for item in generated.values()}
-    return {skin: rows[skin] for skin in sorted(used)}
+    return {skin: rows[skin] for skin in sorted(used - set(control_images))}
 
 
 def _systems(
@@ -190,11 +209,10 @@ def _systems(
     if not generated or not chosen:
         return ()
     first = next(iter(generated.values())).record
-    settings = {name: first["settings"][name] for name in _FROM_RECORD}
+    settings = _settings_of(first)
     for item in generated.values():
         record = item.record
-        same = {name: record["settings"][name] for name in _FROM_RECORD} == settings
-        if not same or record["base_model_digest"] != first["base_model_digest"]:
+        if _settings_of(record) != settings or record["base_model_digest"] != first["base_model_digest"]:
             raise InputError(
                 f"Picture '{item.id}' was made with other settings or another base model than the first one;"
                 " baselines are made with those of all pictures. Run `kedro run --pipeline=inference` again."
@@ -207,6 +225,13 @@ def _systems(
         )
     common = inference.model_copy(update={**settings, "base_model": first["base_model"]})
     return tuple(_system(name, one, common, base) for name, one in chosen.items())
+
+
+def _settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that baselines take over; older records do not say whose the legends are."""
+    settings = record["settings"]
+    taken = {name: settings[name] for name in _FROM_RECORD}
+    return {**taken, "legends": settings.get("legends", "generated")}
 
 
 def _system(
@@ -222,17 +247,20 @@ def _system(
 
 
 def _tasks(
-    systems: Sequence[System], generated: Items, dataset: Folder, inference: InferenceParameters
+    systems: Sequence[System],
+    generated: Items,
+    dataset: Folder,
+    control_images: Items,
+    inference: InferenceParameters,
 ) -> Iterator[Task]:
-    rows = rows_of(dataset, generated)
+    rows = rows_of(dataset, generated, control_images)
     for system in systems:
         for item in generated.values():
-            row = rows[item.record["conditioning"]]
-            conditioning = Item(
-                id=row.skin,
-                record={} if row.outlines_of is None else {"outlines_of": row.outlines_of},
-                sha256=dataset.files[row.conditioning_image],
-                path=dataset.path / row.conditioning_image,
+            skin = item.record["conditioning"]
+            inputs = (
+                conditioning_of_row(rows[skin], dataset, system.parameters)
+                if skin in rows
+                else conditioning_of_drawing(control_images[skin], system.parameters)
             )
             request = {name: item.record[name] for name in ("prompt", "negative_prompt", "seed")}
             if inference.prompt_embeds is not None:
@@ -240,7 +268,7 @@ def _tasks(
             yield Task(
                 f"{system.name}/{item.id}",
                 {
-                    "conditioning": conditioning,
+                    **inputs,
                     "request": Item("request", request, json_digest(request)),
                     "system": system.item,
                 },

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from skin_pipeline.base_models import family_of, resolve_base_model
 from skin_pipeline.errors import InputError
 from skin_pipeline.schemas import Parameters
+from skin_pipeline.typefaces import load_font
 
 Prompt = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -19,6 +20,7 @@ _PICTURE_SETTINGS = (
     "controlnet_conditioning_scale",
     "dtype",
     "variant",
+    "legends",
 )
 
 
@@ -56,6 +58,13 @@ class InferenceParameters(Parameters):
     """Weight of classifier-free guidance; 1 or less switches it off and halves the work."""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=5)] = 1.0
     """Weight of the ControlNet's residuals; 0 generates without control."""
+    legends: Literal["generated", "composited"] = "generated"
+    """``generated``: as the model draws them. ``composited``: taken away, and set anew in the style that the
+    picture has, each at a contrast of 4.5 or more: those that the training set's row, or the control image,
+    has on record. A conditioning image without any is an error."""
+    legend_font: Path | None = None
+    """A .ttf or .otf file to composite legends with; by default the shipped typeface most like what the
+    picture shows."""
     batch_size: Annotated[int, Field(ge=1)] = 4
     """Pictures sampled together."""
     num_workers: Annotated[int, Field(ge=1)] = 1
@@ -91,6 +100,8 @@ class InferenceParameters(Parameters):
             raise ValueError(
                 f"offload: {self.offload} moves models off a GPU, but device is cpu. Set offload: none."
             )
+        if self.legend_font is not None and self.legends == "generated":
+            raise ValueError("legend_font is for legends: composited, got legends: generated.")
         return self
 
     def settings(self) -> dict[str, Any]:
@@ -102,9 +113,12 @@ class InferenceParameters(Parameters):
 
         Raises:
             MissingWeightsError: The base model is not where ``base_model`` says.
-            ConfigurationError: The base model is of no known family.
+            ConfigurationError: The base model is of no known family, or ``legend_font`` is not there or no
+                font.
             InputError: There is no such file of embeddings.
         """
+        if self.legend_font is not None:
+            load_font(self.legend_font, 16)
         family_of(resolve_base_model(self.base_model, "inference.base_model"), "inference.base_model")
         if self.prompt_embeds is not None and not self.prompt_embeds.is_file():
             raise InputError(

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, MissingWeightsError
@@ -16,9 +17,19 @@ from skin_pipeline.generation.parameters import InferenceParameters
 from skin_pipeline.generation.weights import locate_base_model
 from skin_pipeline.generation.worker import make_generator
 from skin_pipeline.items import Folder, Item, Items, Plan, Task, json_digest
-from skin_pipeline.prep.publish import Row
+from skin_pipeline.prep.publish import Row, legends_of
+from skin_pipeline.skins.legends import refuse_missing_characters
 
 MODULES = ("skin_pipeline.generation.pipeline", "skin_pipeline.generation.worker")
+COMPOSITING_MODULES = (
+    "skin_pipeline.skins.contrast",
+    "skin_pipeline.skins.legends",
+    "skin_pipeline.typefaces",
+)
+
+READ_MARGIN, DRAWN_MARGIN = 0.115, 0.0
+"""What the quads of the training set, and those of control images, leave around the ink, in units of their
+shorter side."""
 
 
 def plan_generation(
@@ -38,8 +49,9 @@ def plan_generation(
     Raises:
         MissingWeightsError: The ControlNet or the base model is not there.
         ConfigurationError: A skin that ``inference.conditioning`` names is not in the split, or there are
-            control images, which have no captions, and no prompts.
-        IncompleteDatasetError: The training set lacks a file.
+            control images, which have no captions, and no prompts; or legends are to be composited, and a
+            conditioning image has none, or one that cannot be written.
+        IncompleteDatasetError: The training set lacks a file, or the quad of a legend.
     """
     if not (weights.path / "config.json").is_file():
         raise MissingWeightsError(
@@ -57,8 +69,8 @@ def plan_generation(
         tasks=_tasks(conditioning, parameters),
         make_worker=partial(make_generator, parameters, weights.path, base, provenance),
         parameters=parameters.settings(),
-        shared={"controlnet": weights.digest, "base_model": base.digest, **_embeds_digest(parameters)},
-        modules=MODULES,
+        shared={"controlnet": weights.digest, "base_model": base.digest, **file_digests(parameters)},
+        modules=modules_of(parameters),
         batch_size=parameters.batch_size,
         num_workers=parameters.num_workers,
     )
@@ -114,34 +126,90 @@ def choose_rows(rows: Sequence[Row], parameters: InferenceParameters) -> list[Ro
 
 def _conditioning(
     dataset: Folder, parameters: InferenceParameters, control_images: Items
-) -> list[tuple[Item, str | None]]:
-    """Return the conditioning images that are used, each with its caption, if it has one."""
+) -> list[tuple[dict[str, Item], str | None]]:
+    """Return the inputs of tasks that come from conditioning images, each with its caption, if it has one."""
     if not control_images:
         rows = choose_rows(read_rows(dataset, parameters.split), parameters)
-        return [(_stored(row, dataset), row.text) for row in rows]
+        return [(conditioning_of_row(row, dataset, parameters), row.text) for row in rows]
     if parameters.prompts == "captions":
         raise ConfigurationError(
             "control_images.layouts asks for skins on drawn control images, which have no captions, but"
             " inference.prompts is 'captions'. Give a list of prompts."
         )
-    shown = {item.id: {"outlines_of": item.record["outlines_of"]} for item in control_images.values()}
-    return [(Item(item.id, shown[item.id], item.sha256, item.path), None) for item in control_images.values()]
+    return [(conditioning_of_drawing(item, parameters), None) for item in control_images.values()]
 
 
-def _stored(row: Row, dataset: Folder) -> Item:
-    """Return the conditioning image of a row."""
-    return Item(
+def conditioning_of_drawing(control_image: Item, parameters: InferenceParameters) -> dict[str, Item]:
+    """Return what a picture on a control image is made of, as inputs of a task.
+
+    Args:
+        control_image: Drawn from a layout.
+        parameters: Whether its legends are composited.
+
+    Returns:
+        ``conditioning``, and ``legends`` if they are.
+
+    Raises:
+        ConfigurationError: It has no legends to composite, or one that cannot be written.
+    """
+    shown = {"outlines_of": control_image.record["outlines_of"]}
+    conditioning = Item(control_image.id, shown, control_image.sha256, control_image.path)
+    legends = control_image.record["legends"]
+    return {"conditioning": conditioning, **_composited(conditioning, legends, DRAWN_MARGIN, parameters)}
+
+
+def conditioning_of_row(row: Row, dataset: Folder, parameters: InferenceParameters) -> dict[str, Item]:
+    """Return what a picture on a row's conditioning image is made of, as inputs of a task.
+
+    Args:
+        row: Of the training set.
+        dataset: The training set.
+        parameters: Whether the row's legends are composited.
+
+    Returns:
+        ``conditioning``, and ``legends`` if they are.
+
+    Raises:
+        ConfigurationError: It has no legends to composite, or one that cannot be written.
+        IncompleteDatasetError: It has more or fewer of them than quads.
+    """
+    conditioning = Item(
         id=row.skin,
         record={} if row.outlines_of is None else {"outlines_of": row.outlines_of},
         sha256=dataset.files[row.conditioning_image],
         path=dataset.path / row.conditioning_image,
     )
+    texts = legends_of(row.text, row.legends)
+    if parameters.legends == "composited" and len(texts) != len(row.box):
+        raise IncompleteDatasetError(
+            f"Skin '{row.skin}' has {len(texts)} legends and {len(row.box)} quads; each legend needs its own."
+            " Run `kedro run --pipeline=data_prep` again."
+        )
+    legends = [{"text": text, "quad": quad} for text, quad in zip(texts, row.box, strict=False)]
+    return {"conditioning": conditioning, **_composited(conditioning, legends, READ_MARGIN, parameters)}
+
+
+def _composited(
+    conditioning: Item, legends: Sequence[Mapping[str, Any]], margin: float, parameters: InferenceParameters
+) -> dict[str, Item]:
+    """Return the legends that are composited over pictures on a conditioning image, if they are."""
+    if parameters.legends == "generated":
+        return {}
+    if not legends:
+        raise ConfigurationError(
+            f"inference.legends is 'composited', but '{conditioning.id}' has no legends on record. Choose"
+            " other conditioning images, let control_images.legends name some, or set inference.legends:"
+            " generated."
+        )
+    refuse_missing_characters([legend["text"] for legend in legends], parameters.legend_font)
+    record = {"legends": list(legends), "margin": margin}
+    return {"legends": Item(conditioning.id, record, json_digest(record))}
 
 
 def _tasks(
-    conditioning: Sequence[tuple[Item, str | None]], parameters: InferenceParameters
+    conditioning: Sequence[tuple[dict[str, Item], str | None]], parameters: InferenceParameters
 ) -> Iterator[Task]:
-    for image, caption in conditioning:
+    for inputs, caption in conditioning:
         prompts = (caption or "",) if parameters.prompts == "captions" else parameters.prompts
         for index, prompt in enumerate(prompts):
             for seed in parameters.seeds:
@@ -149,8 +217,8 @@ def _tasks(
                 if parameters.prompt_embeds is not None:
                     request["embeds_row"] = index
                 yield Task(
-                    _task_id(image.id, prompt, seed),
-                    {"conditioning": image, "request": _item(request)},
+                    _task_id(inputs["conditioning"].id, prompt, seed),
+                    {**inputs, "request": _item(request)},
                 )
 
 
@@ -163,8 +231,17 @@ def _item(request: Mapping[str, Any]) -> Item:
     return Item(id="request", record=request, sha256=json_digest(request))
 
 
-def _embeds_digest(parameters: InferenceParameters) -> dict[str, str]:
-    if parameters.prompt_embeds is None:
-        return {}
-    with parameters.prompt_embeds.open("rb") as file:
-        return {"prompt_embeds": hashlib.file_digest(file, "sha256").hexdigest()}
+def modules_of(parameters: InferenceParameters) -> tuple[str, ...]:
+    """Return the modules whose source makes pictures."""
+    return MODULES + (COMPOSITING_MODULES if parameters.legends == "composited" else ())
+
+
+def file_digests(parameters: InferenceParameters) -> dict[str, str]:
+    """Return the sha256 of each file that parameters name, by the parameter's name."""
+    named = {"prompt_embeds": parameters.prompt_embeds, "legend_font": parameters.legend_font}
+    return {name: _file_digest(path) for name, path in named.items() if path is not None}
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,6 +23,7 @@ import numpy as np
 
 from skin_pipeline.errors import InputError, SkinPipelineError
 from skin_pipeline.items import Output, Task, Worker
+from skin_pipeline.skins.legends import composite_legends
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +114,8 @@ class Generator:
             batch = [tasks[index] for index in indices]
             requests = [task.inputs["request"].record for task in batch]
             pictures = self.sample([controls[index] for index in indices], requests)
-            for index, task, picture in zip(indices, batch, pictures, strict=True):
+            for index, task, sampled in zip(indices, batch, pictures, strict=True):
+                picture = self._lettered(task, sampled)
                 outputs[index] = Output(record=self._record(task, picture), image=picture)
         return [outputs[index] for index in range(len(tasks))]
 
@@ -154,6 +156,19 @@ class Generator:
                 " inference.dtype to bf16 or fp32; if the weights themselves are broken, train again."
             )
         return list(np.rint(images * 255).astype(np.uint8))
+
+    def _lettered(self, task: Task, picture: np.ndarray) -> np.ndarray:
+        """Return a picture with its legends composited, if they are to be."""
+        if "legends" not in task.inputs:
+            return picture
+        record = task.inputs["legends"].record
+        return composite_legends(
+            picture,
+            [legend["quad"] for legend in record["legends"]],
+            [legend["text"] for legend in record["legends"]],
+            inset=record["margin"],
+            font=self._parameters.legend_font,
+        ).picture
 
     def _embeds_of(self, request: Mapping[str, Any]) -> PromptEmbeds:
         if self._given is None:
