@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from skin_pipeline.evaluation.score import Truth, layout_boxes, plan_scores
 from skin_pipeline.evaluation.summarise import summarise
 from skin_pipeline.evaluation.table import render_table
 from skin_pipeline.items import Folder, Item, Items, json_digest
+from skin_pipeline.prep.control_images import ControlImageParameters, plan_control_images
 from skin_pipeline.prep.edges import EdgeParameters, trace_edges
 from skin_pipeline.prep.publish import Row
 from skin_pipeline.skins.sheets.conditioning import lay_out, places_of_keys
@@ -45,7 +48,7 @@ def truth(tmp_path):
         rows[skin] = Row(text, f"{skin}.png", f"{skin}_edges.png", [], skin, "per_skin")
     dataset = Folder(tmp_path, "digest", files)
     held_out = {skin: rows[skin] for skin in "ab"}
-    return Truth(dataset, held_out, {skin: rows[skin] for skin in "cde"}, Items(), Items())
+    return Truth(dataset, held_out, Items(), {skin: rows[skin] for skin in "cde"}, Items(), Items())
 
 
 def judged(truth, system, pictures):
@@ -94,7 +97,7 @@ def test_real_pictures_are_perfect_and_blank_ones_are_not(truth):
     assert scores["real"]["cnpp_f1"]["estimate"] == 1.0
     assert scores["generated"]["cnpp_f1"]["estimate"] == 0.0
     assert scores["skipped"]["kid_autoencoder"] == "evaluation.autoencoder is switched off"
-    table = render_table(scores, measured)
+    table = render_table(scores, measured, {"skipped": "not asked for"})
     assert "| Edge F1, exact (`edge_f1_0px`) | higher | 0.000 [0.000, 0.000] (n=2) | 1.000" in table
 
 
@@ -113,6 +116,54 @@ def test_scores_do_not_depend_on_order_or_batches(truth):
     chosen = EvaluationParameters(readers=(), autoencoder=False)
     backwards = Items(reversed(list(together.values())))
     assert summarise(backwards, Items(), Items(), chosen) == summarise(together, Items(), Items(), chosen)
+
+
+@pytest.fixture
+def control_image(tmp_path):
+    """A keyboard layout, drawn, with a legend of somebody's own on the space key."""
+    plan = plan_control_images(
+        ControlImageParameters(layouts=("whole_keyboard",), legends={"space": "GO"}, size_px=256)
+    )
+    (task,), (output,) = plan.tasks(), plan.make_worker()(plan.tasks())
+    path = tmp_path / "control.png"
+    Image.fromarray(output.image).save(path)
+    return Item(task.id, output.record, json_digest(output.record), path)
+
+
+def test_pictures_on_drawn_layouts_are_judged_by_layout_and_legends(truth, control_image):
+    record = lay_out(load_layout("whole_keyboard"), 256, name="whole_keyboard")
+    picture = np.full((256, 256, 3), (20, 20, 20), np.uint8)
+    for place in places_of_keys(record).values():
+        corner, other = (round(place.x), round(place.y)), (round(place.right) - 1, round(place.bottom) - 1)
+        cv2.rectangle(picture, corner, other, (90, 200, 90), -1)
+    path = truth.dataset.path / "generated.png"
+    Image.fromarray(picture).save(path)
+    said = {
+        "system": "generated",
+        "skin": control_image.id,
+        "prompt": "a keyboard skin of black, green keys",
+        "seed": 0,
+    }
+    items = Items([Item("generated/x", said, json_digest(said), path)])
+    on_layout = replace(truth, rows={}, control_images=Items([control_image]))
+
+    plan = plan_scores(items, Items(), on_layout, EdgeParameters(), EvaluationParameters(readers=()))
+    told = plan.tasks()[0].inputs["row"].record
+    assert "GO" in told["legends"]
+    assert len(told["box"]) == len(told["legends"]) > 26
+
+    measured = measure(on_layout, items)
+    found = measured["generated/x"].record
+    assert found["layout_from"] == "layout"
+    assert found["key_iou"] > 0.85
+    assert found["edge_precision"] > 0.95  # its outlines are where the layout's are
+    assert found["nearest_skin"] == "c"
+    assert not [name for name in found if name.startswith("cnpp")]
+    scores = summarise(measured, Items(), Items(), EvaluationParameters(readers=(), autoencoder=False))
+    assert list(scores) == ["generated", "skipped"]
+    reason = "needs real skins behind the conditioning images, and these were drawn from layouts"
+    assert scores["skipped"]["cnpp_f1"] == scores["skipped"]["cnpp_ms_ssim"] == reason
+    assert scores["skipped"]["colour_chance"] == "needs at least 2 conditioning images, got 1"
 
 
 def test_boxes_of_a_layout_follow_the_resizing():

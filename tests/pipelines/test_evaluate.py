@@ -15,7 +15,7 @@ from skin_pipeline.evaluation.metrics import METRICS
 from skin_pipeline.evaluation.parameters import EvaluationParameters
 from skin_pipeline.generation.baselines import BaselinesParameters
 from skin_pipeline.generation.parameters import InferenceParameters
-from skin_pipeline.items import FolderPlan, Items, Plan
+from skin_pipeline.items import FolderPlan, Item, Items, Plan
 from skin_pipeline.pipelines import inference
 from skin_pipeline.pipelines.evaluate import create_pipeline
 from skin_pipeline.prep.control_images import ControlImageParameters
@@ -91,6 +91,8 @@ def catalog_of(folder, **evaluation):
             "picture_features": items("picture_features", ".safetensors"),
             "sheet_records": items("sheet_records"),
             "resized_skins": items("resized_skins", ".png"),
+            "legend_floor_items": items("legend_floor_items"),
+            "legend_floor": JSONDataset(filepath=str(folder / "legend_floor.json")),
             "evaluation_items": items("evaluation_items"),
             "evaluation_scores": JSONDataset(filepath=str(folder / "scores.json")),
             "evaluation_table": PageDataset(filepath=str(folder / "evaluation.md")),
@@ -159,6 +161,7 @@ def test_the_table_shows_scores_worst_and_best_and_what_is_missing(evaluated):
     assert "| generated | no_control | second | untrained | real |" in page
     assert "Edge F1, tolerant (`edge_f1`)" in page
     assert "- `clip_score`: needs CLIP weights" in page
+    assert "Left out: evaluation.readers names no reader that is installed." in page
     worst = next(line for line in page.splitlines() if line.startswith("| `edge_f1` |"))
     assert worst.count("generated/demo/skin_") == 2
 
@@ -183,7 +186,25 @@ def test_pictures_conditioned_on_another_training_set_are_refused(workspace, eva
 
     other.save(FolderPlan(fill))
     with pytest.raises(InputError, match="conditioning image is another one in the training set"):
-        rows_of(other.load(), evaluated.load("generated_skins"))
+        rows_of(other.load(), evaluated.load("generated_skins"), Items())
+
+
+def test_baselines_of_pictures_on_control_images_are_made_on_the_same(workspace, evaluated):
+    from skin_pipeline.errors import InputError
+    from skin_pipeline.generation.baselines import plan_baselines, rows_of
+
+    catalog, dataset = catalog_of(workspace), evaluated.load("train_dataset")
+    drawn = Item("four_parts_0a1b2c3d", {"outlines_of": "layout:four_parts", "legends": []}, "c0" * 32)
+    first = next(iter(evaluated.load("generated_skins").values()))
+    record = {**first.record, "conditioning": drawn.id, "conditioning_sha256": drawn.sha256}
+    generated = Items([Item(first.id, record, first.sha256, first.path)])
+    settings = catalog.load("params:inference"), catalog.load("params:baselines")
+    plan = plan_baselines(generated, dataset, Items([drawn]), *settings)
+    controls = [task.inputs["conditioning"] for task in plan.tasks()]
+    assert [(one.id, one.sha256) for one in controls] == [(drawn.id, drawn.sha256)] * 3
+    assert rows_of(dataset, generated, Items([drawn])) == {}
+    with pytest.raises(InputError, match="whose conditioning image is not in"):
+        rows_of(dataset, generated, Items())
 
 
 def test_without_generated_skins_there_is_nothing_to_judge(evaluated):

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from skin_pipeline.errors import ConfigurationError
 from skin_pipeline.geometry import as_quads, boxes_of
+from skin_pipeline.items import item_key
 from skin_pipeline.prep.control_images import ControlImageParameters, legends_of, plan_control_images
 from skin_pipeline.skins.sheets.conditioning import draw_outlines, lay_out, places_of_keys
 from skin_pipeline.skins.sheets.layout import SHIPPED, layout_folder, load_layout
@@ -110,3 +111,17 @@ def test_two_layouts_of_one_file_name_are_two_images(tmp_path):
         for task in plan_control_images(ControlImageParameters(layouts=("whole_keyboard", str(own)))).tasks()
     ]
     assert len(set(names)) == 2
+
+
+def test_legends_can_be_shown_by_outlines():
+    filled, outlined = (draw(layouts=("whole_keyboard",), style=style)[0] for style in ("filled", "outline"))
+    assert outlined.record == filled.record
+    assert set(np.unique(outlined.image)) == {0, 255}
+    assert outlined.image.sum() < filled.image.sum()
+
+    def key(**changes):
+        plan = plan_control_images(ControlImageParameters(layouts=("whole_keyboard",), **changes))
+        return item_key(plan, plan.tasks()[0])
+
+    assert key() == key(outline_from_px=30.0)
+    assert len({key(), key(style="outline"), key(style="auto"), key(style="auto", outline_from_px=30.0)}) == 4

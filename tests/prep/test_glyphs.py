@@ -9,10 +9,19 @@ import pytest
 from skin_pipeline.errors import ConfigurationError
 from skin_pipeline.geometry import FloatArray, quads_of
 from skin_pipeline.items import Item, Output, Task
-from skin_pipeline.prep.glyphs import GlyphMap, GlyphParameters, Legend, make_glyph_renderer, render_legends
+from skin_pipeline.prep.edges import trace_edges
+from skin_pipeline.prep.glyphs import (
+    GlyphMap,
+    GlyphParameters,
+    GlyphStyle,
+    Legend,
+    is_bold,
+    make_glyph_renderer,
+    render_legends,
+)
 from skin_pipeline.recognition.reader import TextReader
 from skin_pipeline.recognition.weights import embedded_weights
-from skin_pipeline.typefaces import font_path
+from skin_pipeline.typefaces import font_path, ink_box
 
 FONT = font_path("sans_sc_regular")
 SIZE = 256
@@ -101,11 +110,13 @@ def test_what_cannot_be_rendered_is_left_out_with_the_reason() -> None:
     np.testing.assert_array_equal(glyphs.image, background)
 
 
-def task(boxes: list[dict[str, object]], path: Path) -> Task:
+def task(boxes: list[dict[str, object]], path: Path, picture: np.ndarray | None = None) -> Task:
     assert cv2.imwrite(str(path), np.zeros((SIZE, SIZE), np.uint8))
     edges = Item("skin", {"size_px": [SIZE, SIZE]}, "0" * 64, path)
     texts = Item("skin", {"boxes": boxes}, "1" * 64)
-    return Task("skin", {"edge_maps": edges, "text_boxes": texts})
+    skin = Item("skin", {}, "2" * 64, path.with_name("skin.png"))
+    assert cv2.imwrite(str(skin.path), np.zeros((SIZE, SIZE, 3), np.uint8) if picture is None else picture)
+    return Task("skin", {"edge_maps": edges, "text_boxes": texts, "resized_skins": skin})
 
 
 def test_only_sure_strings_are_rendered(tmp_path: Path) -> None:
@@ -123,6 +134,7 @@ def test_only_sure_strings_are_rendered(tmp_path: Path) -> None:
             {"text": "换行", "reason": "confidence 0.980 is not above 0.98"},
             {"text": "自", "reason": "confidence 0.700 is not above 0.98"},
         ],
+        "font": "sans_sc_regular",
     }
     assert output.image[:60].any()
     assert not output.image[60:].any()
@@ -165,3 +177,107 @@ def test_ocr_reads_the_rendered_legends_back(tmp_path: Path) -> None:
     )
     assert [text for text, _ in readings] == words
     assert min(confidence for _, confidence in readings) > 0.9
+
+
+# --- weight ------------------------------------------------------------------------------------------------
+
+
+def written(
+    font: str, ink: tuple[int, ...], ground: tuple[int, ...], height: float
+) -> tuple[np.ndarray, list[Legend]]:
+    """Draw a skin with legends of a shipped font; quads leave what the reader's leave around the ink."""
+    texts = ["Q", "W", "Space", "空格", "换行", "123", "G", "中/英"]
+    legends = []
+    for i, text in enumerate(texts):
+        left, top, right, bottom = ink_box(text, FONT)
+        width = height * (right - left) / (bottom - top)
+        x, y = 20 + 120 * (i % 2), 20 + 60 * (i // 2)
+        legends.append(Legend(text, box(x, y, x + width + 0.23 * height, y + height)))
+    lines = (
+        render_legends(
+            np.zeros((SIZE, SIZE), np.uint8), legends, font=font_path(font), min_height_px=5, margin=0.115
+        ).image[:, :, None]
+        / 255
+    )
+    picture = lines * np.array(ink) + (1 - lines) * np.array(ground)
+    return np.round(picture).astype(np.uint8), legends
+
+
+@pytest.mark.parametrize("height", [13, 20, 32])
+@pytest.mark.parametrize(("ink", "ground"), [((20, 20, 60), (240, 230, 220)), ((250, 240, 90), (90, 30, 40))])
+@pytest.mark.parametrize("font", ["sans_sc_regular", "sans_sc_bold"])
+def test_the_weight_is_that_of_the_skins_own_type(
+    font: str, ink: tuple[int, ...], ground: tuple[int, ...], height: float, tmp_path: Path
+) -> None:
+    picture, legends = written(font, ink, ground, height)
+    bold = font_path("sans_sc_bold")
+    assert is_bold(picture, legends, FONT, bold, 0.115) == (font == "sans_sc_bold")
+    boxes = [{"text": one.text, "confidence": 0.999, "quad": one.quad.tolist()} for one in legends]
+    (output,) = make_glyph_renderer(GlyphParameters())([task(boxes, tmp_path / "edges.png", picture)])
+    assert isinstance(output, Output)
+    assert output.record["font"] == font
+    (output,) = make_glyph_renderer(GlyphParameters(font=FONT))([task(boxes, tmp_path / "e.png", picture)])
+    assert isinstance(output, Output)
+    assert output.record["font"] == "sans_sc_regular", "the user's own font has one weight"
+
+
+def test_without_legends_the_type_is_regular() -> None:
+    picture = np.zeros((SIZE, SIZE, 3), np.uint8)
+    assert not is_bold(picture, [], FONT, font_path("sans_sc_bold"), 0.115)
+    assert not is_bold(picture, [Legend("龘", box(60, 60, 100, 100))], FONT, font_path("sans_sc_bold"), 0.115)
+
+
+# --- outlines ----------------------------------------------------------------------------------------------
+
+
+def test_outlines_are_the_edges_of_the_filled_glyphs_at_the_same_place() -> None:
+    quad = box(60.4, 100.7, 140, 140)
+    filled = render(Legend("空格", quad), margin=0.0).image
+    drawn = render_legends(
+        np.zeros((SIZE, SIZE), np.uint8), [Legend("空格", quad)], font=FONT, min_height_px=10, margin=0.0,
+        style=GlyphStyle(style="outline"),
+    ).image  # fmt: skip
+    assert set(np.unique(drawn)) == {0, 255}
+    traced = trace_edges(np.repeat(filled[:, :, None], 3, axis=2)) > 0
+    np.testing.assert_array_equal(drawn > 0, traced)
+
+
+@pytest.mark.parametrize(
+    ("style", "outlined"), [("filled", [False] * 3), ("outline", [True] * 3), ("auto", [False, True, True])]
+)
+def test_each_legend_is_shown_in_the_style_for_its_size(style: str, outlined: list[bool]) -> None:
+    sizes = (14, 24, 40)
+    legends = [Legend("口", box(20, 10 + 60 * i, 20 + px, 10 + 60 * i + px)) for i, px in enumerate(sizes)]
+    drawn = render_legends(
+        np.zeros((SIZE, SIZE), np.uint8), legends, font=FONT, min_height_px=10, margin=0.0,
+        style=GlyphStyle(style=style, outline_from_px=20),
+    ).image  # fmt: skip
+    filled = render(*legends, margin=0.0).image
+    for row, is_outline in enumerate(outlined):
+        rows = slice(60 * row, 60 * row + 60)
+        assert bool((drawn[rows] != filled[rows]).any()) == is_outline
+        assert drawn[rows].any()
+
+
+def test_legends_of_one_size_are_shown_alike() -> None:
+    """Their quads, as they are measured, differ by parts of a pixel."""
+    legends = []
+    for i, (letter, em) in enumerate([("x", 19.7), ("z", 20.3), ("o", 19.9), ("p", 20.1)]):
+        left, top, right, bottom = ink_box(letter, FONT)
+        legends.append(
+            Legend(letter, box(20 + 20 * i, 20, 20 + 20 * i + em * (right - left), 20 + em * (bottom - top)))
+        )
+    drawn = render_legends(
+        np.zeros((SIZE, SIZE), np.uint8), legends, font=FONT, min_height_px=5, margin=0.0,
+        style=GlyphStyle(style="auto", outline_from_px=20),
+    ).image  # fmt: skip
+    assert set(np.unique(drawn[:, :100])) == {0, 255}, "a filled glyph has greys"
+
+
+def test_only_what_changes_the_picture_is_part_of_the_key() -> None:
+    def key(**changes: object) -> dict[str, object]:
+        return GlyphParameters(**changes).item_parameters()
+
+    assert key() == key(outline_from_px=30.0) == key(num_workers=2)
+    assert key() != key(style="outline")
+    assert key(style="auto") != key(style="auto", outline_from_px=30.0)

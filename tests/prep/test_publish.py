@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, InputError
 from skin_pipeline.items import Item, Items, encode_png
+from skin_pipeline.prep.caption_quality import count_tokens
 from skin_pipeline.prep.edges import trace_edges
 from skin_pipeline.prep.publish import (
     DatasetParameters,
@@ -22,6 +23,7 @@ from skin_pipeline.prep.publish import (
     check_dataset,
     choose_validation,
     join_legends,
+    legends_of,
     plan_dataset,
     split_legends,
     write_dataset,
@@ -116,6 +118,7 @@ def test_a_row_is_the_published_one(make_sources: Callable[..., DatasetSources],
         "original_size_px": [148, 128],
         "crop_px": [5, 0],
         "outlines_of": None,
+        "legends": ["前往"],
     }
     assert 'writing \\"前往\\"' in (folder / "train.jsonl").read_text(encoding="utf-8")
 
@@ -344,6 +347,60 @@ def test_legends_come_back_out_of_the_text(caption: str, legends: list[str]) -> 
         assert found_caption == caption or caption.endswith('"')
 
 
+MANY = [legend(f"key {x}", quad=[[x, 1], [x + 1, 1], [x + 1, 9], [x, 9]]) for x in range(40)]
+
+
+def test_captions_quote_as_many_legends_as_the_text_encoder_takes(
+    make_sources: Callable[..., DatasetSources], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        write_dataset(folder, make_sources(IDS, MANY), DatasetParameters())
+    row = all_rows(folder)[IDS[0]]
+    caption, quoted = split_legends(row["text"])
+    assert caption == CAPTION
+    assert 5 < len(quoted) < 40
+    assert row["legends"] == legends_of(row["text"], row["legends"]) == [box["text"] for box in MANY]
+    assert quoted == row["legends"][: len(quoted)]
+    assert len(row["box"]) == 40
+    one_more = join_legends(caption, row["legends"][: len(quoted) + 1])
+    assert count_tokens(row["text"]) <= 77 < count_tokens(one_more)
+    assert (
+        f"8 of 8 captions do not quote all their legends, to keep within 77 tokens ({8 * len(quoted)} of 320"
+        in (caplog.text)
+    )
+    assert "the first legends, as many as CLIP takes" in (folder / "README.md").read_text(encoding="utf-8")
+    skin = load_dataset(str(folder), split="train", cache_dir=str(folder.parent / "cache"))[0]
+    assert skin["legends"] == row["legends"]
+
+
+@pytest.mark.parametrize("quoted", ["all", "none"])
+def test_captions_quote_all_legends_or_none_if_asked_to(
+    quoted: str, make_sources: Callable[..., DatasetSources], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_dataset(folder, make_sources(IDS, MANY), DatasetParameters(quoted_legends=quoted))
+    row = all_rows(folder)[IDS[0]]
+    assert row["legends"] == [box["text"] for box in MANY]
+    assert row["text"] == (join_legends(CAPTION, row["legends"]) if quoted == "all" else CAPTION)
+    warning = "8 of 8 captions have more than the 77 tokens that CLIP's text encoder takes"
+    assert (warning in caplog.text) == (quoted == "all")
+
+
+def test_a_caption_that_is_too_long_by_itself_quotes_nothing_and_is_told_of(
+    make_sources: Callable[..., DatasetSources], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sources = make_sources(IDS)
+    long = Items(Item(item_id, {"caption": "very " * 80 + "long"}, "") for item_id in IDS)
+    write_dataset(folder, replace(sources, captions=long), DatasetParameters())
+    assert split_legends(all_rows(folder)[IDS[0]]["text"])[1] == []
+    assert "cuts off the rest: shorten captions.prefix" in caplog.text
+
+
+def test_older_training_sets_quote_what_is_written_on_them() -> None:
+    assert legends_of('a skin, writing "q", "w"', None) == ["q", "w"]
+    assert legends_of('a skin, writing "q"', ["q", "w"]) == ["q", "w"]
+    assert legends_of("a skin", []) == []
+
+
 def test_skins_that_did_not_come_through_are_not_published(
     make_sources: Callable[..., DatasetSources], folder: Path
 ) -> None:
@@ -434,7 +491,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     r"quad of \"前往\" lies outside": lambda folder: _edit_row(
         folder, box=[[[0, 0], [90, 0], [90, 9], [0, 9]]]
     ),
-    r"1 quoted legends and 0 quads": lambda folder: _edit_row(folder, box=[]),
+    r"1 legends and 0 quads": lambda folder: _edit_row(folder, box=[]),
     r"Quads must have the shape": lambda folder: _edit_row(folder, box=[[[0, 0], [9, 9]]]),
     r"No row lists images/stray.png": lambda folder: (folder / "images" / "stray.png").write_bytes(b""),
     r"train.jsonl has no rows": lambda folder: (folder / "train.jsonl").write_text(""),

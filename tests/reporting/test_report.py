@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,28 @@ SCORES = {
     "no_control": {"edge_f1": {"estimate": 0.2, **SCORE}},
     "real": {"edge_f1": {"estimate": 1.0, **SCORE}},
     SKIPPED: {"clip_score": "needs CLIP weights: evaluation.clip names none"},
+}  # fmt: skip
+FIGURES = {
+    "num_legends": 40, "num_pictures": 8,
+    "before": 1.0, "before_low": 1.0, "before_high": 1.0,
+    "after": 0.35, "after_low": 0.2, "after_high": 0.5,
+    "ned_before": 1.0, "ned_before_low": 1.0, "ned_before_high": 1.0,
+    "ned_after": 0.61, "ned_after_low": 0.5, "ned_after_high": 0.7,
+}  # fmt: skip
+GROUPS = [
+    {"script": script, "height_px": height, **FIGURES}
+    for script, height in (("all", "all"), ("Chinese", "16"))
+]
+FLOOR = {
+    "about": {"base_model": "embedded", "split": "validation", "num_skins": 8, "sizes_px": "512x512"},
+    "readers": {
+        reader: {
+            "overall": FIGURES,
+            "scripts": {"Chinese": {"lost_below_px": 32, "num_below": num_below, "num_in_set": 90}},
+            "groups": GROUPS,
+        }
+        for reader, num_below in (("ppocr", 12), ("tesseract", 0))
+    },
 }  # fmt: skip
 METRICS = [
     *({"kind": "train", "step": step, "loss": 0.4 - step / 100, "images_seen": step} for step in range(1, 7)),
@@ -90,7 +113,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> ReportSources:
         measured = {"system": "generated", "skin": "b", "edge_f1": number / 10, "prompt": "", "seed": number}
         measures.append(Item(f"generated/b/p-{number}", measured, "e" * 64))
     screened = Items(Item(skin, {"source": f"{skin}.png"}, skin * 64) for skin in ("a", "b"))
-    return ReportSources(Items(pictures), dataset, weights, screened, METRICS, SCORES, Items(measures))
+    return ReportSources(Items(pictures), dataset, weights, screened, METRICS, SCORES, Items(measures), FLOOR)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +150,18 @@ def test_report_leads_from_any_picture_to_weights_data_raw_files_and_code(
     assert "1 trained on, 1 held out" in page
 
 
+def test_report_shows_what_the_base_model_can_show_of_legends(page: str, sources: ReportSources) -> None:
+    assert "Sen.ACC, PP-OCR" in page
+    row = re.search(r"<tr><td>Chinese</td><td>16</td><td>40</td>(.*?)</tr>", page)
+    assert row is not None
+    assert row[1].count("<td>1.00 → 0.35<small>0.20 to 0.50</small></td>") == 2  # one a reader
+    assert row[1].count("<td>1.00 → 0.61<small>0.50 to 0.70</small></td>") == 2
+    assert "By PP-OCR, 12 of 90 Chinese legends are lower than 32 px in the training set." in page
+    assert "By Tesseract, " not in page
+    without = replace(sources, legend_floor={"skipped": "evaluation.max_floor is 0"})
+    assert "Left out: evaluation.max_floor is 0." in render_report(without, ReportParameters(data_folder="x"))
+
+
 def test_report_ranks_pictures(page: str) -> None:
     worst, best = page.index("<b>0.000</b>"), page.index("<b>0.300</b>")
     assert worst < best
@@ -156,6 +191,8 @@ def test_plots_are_text_in_the_colour_of_the_page() -> None:
     assert "timesteps 0 to 499" in svg
     assert "Edge F1, tolerant" in as_svg(plot_scores(SCORES), "scores", "")
     assert as_svg(plot_training([]), "losses", "none yet").startswith("<svg")
+    width, height = plot_training(METRICS, is_stacked=True).get_size_inches()
+    assert width < 1.5 * height  # kedro-viz cuts off the sides of wider ones
     assert as_svg(plot_scores({SKIPPED: {}}), "scores", "none yet").startswith("<svg")
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from skin_pipeline.errors import InputError
 from skin_pipeline.geometry import quads_of
-from skin_pipeline.training.text_legends import choose_legends, is_sampled_slot, quoted_legends
+from skin_pipeline.training.text_legends import choose_legends, is_sampled_slot, placed_legends
 from skin_pipeline.training.text_parameters import TextParameters
 
 TEXTS = ["A", "B", "C", "D"]
@@ -36,9 +36,11 @@ def test_a_picture_without_legends_has_none() -> None:
 
 def test_each_quad_needs_its_string() -> None:
     row = {"text": 'a keyboard, writing "A", "B"', "box": QUADS[:2].tolist()}
-    assert quoted_legends(row, "line 1") == ["A", "B"]
-    with pytest.raises(InputError, match="line 1 of the training set quotes 2 legends and has 1 quads"):
-        quoted_legends({**row, "box": QUADS[:1].tolist()}, "line 1")
+    assert placed_legends(row, "line 1") == ["A", "B"]
+    with pytest.raises(InputError, match="line 1 of the training set has 2 legends and 1 quads"):
+        placed_legends({**row, "box": QUADS[:1].tolist()}, "line 1")
+    told = {"text": 'a keyboard, writing "A"', "legends": ["A", "C"], "box": QUADS[:2].tolist()}
+    assert placed_legends(told, "line 1") == ["A", "C"], "whatever the caption quotes"
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.25, 2), (0.5, 4), (1.0, 8), (0.3, 2)])

@@ -106,7 +106,7 @@ def test_a_picture_is_judged_alike_in_every_company(tiny_pipeline: Path) -> None
     loss, batch = _mirrored(tiny_pipeline)
     estimates = batch.latents + 0.3
     together = loss.distances(estimates, batch)
-    alone = loss.distances(estimates[1:], select(batch, torch.tensor([1])))
+    alone = loss.distances(estimates[1:], select(batch, [1]))
     torch.testing.assert_close(alone.feature, together.feature[1:])
     torch.testing.assert_close(alone.ctc, together.ctc[1:])
 
@@ -273,7 +273,7 @@ def test_a_short_way_starts_from_the_real_picture(tiny_pipeline: Path) -> None:
 
 
 def test_a_crop_keeps_strings_and_picture_with_their_quads(tiny_pipeline: Path) -> None:
-    batch = select(_batch(SDXLFamily(_parameters(tiny_pipeline))), torch.tensor([0]))
+    batch = select(_batch(SDXLFamily(_parameters(tiny_pipeline))), [0])
     quads = quads_of([[8, 8, 20, 20], [40, 40, 60, 56]])
     batch = replace(batch, boxes=(quads.tolist(),), texts=(("left", "right"),))
     assert batch.pixel_values is not None

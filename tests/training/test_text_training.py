@@ -1,5 +1,6 @@
 """Trainings with legends supervised: they run, resume exactly, and leave the rest as it was."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from skin_pipeline.errors import InputError
 from skin_pipeline.training import loop
 from skin_pipeline.training.config import TrainingRun
 from skin_pipeline.training.metrics import deterministic_rows, read_metrics
+from tests.training import forked
 from tests.training.conftest import MakeRun, train_here
 from tests.training.text_sets import save_text_set, tiny_recognizer
 
@@ -83,6 +85,54 @@ def test_legends_weigh_more_in_the_loss(make_run: MakeRun, text_set: Path) -> No
     assert train_here(plain)
     assert train_here(weighted)
     assert _rows(plain)[0]["loss"] != _rows(weighted)[0]["loss"]
+
+
+def use_tiny_recognizer(_: TrainingRun) -> None:
+    """Read with a few random weights in a trainer of its own."""
+    loop.load_recognizer = tiny_recognizer  # type: ignore[assignment]
+
+
+def take_legends_away(folder: Path) -> set[str]:
+    """Leave every other picture of a set without legends; return those that keep theirs."""
+    path = folder / "train.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for row in rows[::2]:
+        row |= {"text": "a keyboard", "box": []}
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8")
+    return {Path(row["image"]).with_suffix("").as_posix() for row in rows[1::2]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("passes", [1, 2])
+def test_two_processes_read_as_one(passes: int, make_run: MakeRun, tmp_path: Path) -> None:
+    """Also in steps in which one of them has nothing to read, and so calls the ControlNet less often."""
+    folder = save_text_set(tmp_path / "set")
+    with_legends = take_legends_away(folder)
+    settings: dict[str, Any] = {
+        "dataset": folder,
+        "max_train_steps": 12,
+        "gradient_accumulation_steps": passes,
+        "control_dropout": 0.2,
+        "lr_scheduler": "constant",
+        "text": {"mode": "both", **TEXT},
+    }
+    one, two = make_run("one", **settings), make_run("two", **settings)
+    prepare = (use_tiny_recognizer, forked.NotingSamples())
+    assert forked.train(one, *prepare) == 0
+    assert forked.train_with_processes(two, 2, *prepare) == [0, 0]
+    seen = [forked.samples_seen(two, rank) for rank in (0, 1)]
+    reads = [[bool(with_legends & set(some[step])) for step in range(12)] for some in seen]
+    assert any(first != second for first, second in zip(*reads, strict=True))
+    rows, others = _rows(one), _rows(two)
+    assert [row["samples"] for row in rows] == [row["samples"] for row in others]
+    assert sum(row["loss_text"] > 0 for row in rows) > 6
+    for row, other in zip(rows, others, strict=True):
+        for name in ("loss", "loss_text", "grad_norm"):
+            assert other[name] == pytest.approx(row[name], rel=1e-4), (row["step"], name)
+    weights, found = _weights(one), _weights(two)
+    for name, tensor in weights.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=2 * one.parameters.learning_rate)
 
 
 def test_a_set_without_strings_is_refused(make_run: MakeRun) -> None:

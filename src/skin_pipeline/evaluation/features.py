@@ -55,11 +55,7 @@ class AutoencoderFeatures:
         Args:
             base_model: ``embedded``, a folder or a hub id.
         """
-        from diffusers import AutoencoderKL
-
-        location = resolve_base_model(base_model, "evaluation.features")
-        model = AutoencoderKL.from_pretrained(location, subfolder="vae", use_safetensors=True)
-        self._model = model.eval().to(best_device())
+        self._model = load_autoencoder(base_model)
         self._multiple_px = 2 ** (len(self._model.config.block_out_channels) - 1)
 
     def pictures(self, pictures: Sequence[Picture]) -> Vectors:
@@ -214,6 +210,23 @@ def clip_scores(pictures: Vectors, texts: Vectors) -> npt.NDArray[np.float64]:
     lengths = np.linalg.norm(pictures, axis=1) * np.linalg.norm(texts, axis=1)
     scores: npt.NDArray[np.float64] = np.maximum(100.0 * cosines / lengths, 0.0)
     return scores
+
+
+@cache
+def load_autoencoder(base_model: str) -> Any:
+    """Return a base model's autoencoder, in fp32; each process loads it once.
+
+    Args:
+        base_model: ``embedded``, a folder or a hub id.
+
+    Raises:
+        MissingWeightsError: It is not there.
+    """
+    from diffusers import AutoencoderKL
+
+    location = resolve_base_model(base_model, "evaluation.features")
+    model = AutoencoderKL.from_pretrained(location, subfolder="vae", use_safetensors=True)
+    return model.eval().to(best_device())
 
 
 @cache

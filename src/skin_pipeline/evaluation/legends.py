@@ -152,7 +152,7 @@ def read_legends(
         )
     lines = [_line(picture, quad, text) for quad, text in zip(corners, texts, strict=True)]
     readings = reader.recognize(lines)
-    heights = [_line_height(quad, text) for quad, text in zip(corners, texts, strict=True)]
+    heights = [line_height(quad, text) for quad, text in zip(corners, texts, strict=True)]
     return [
         LegendReading(picture_id, truth, read, confidence, height)
         for truth, (read, confidence), height in zip(texts, readings, heights, strict=True)
@@ -252,7 +252,8 @@ def _line(picture: Image, quad: FloatArray, text: str) -> Image:
     return np.rot90(crop) if _runs_downwards(quad, text) else crop
 
 
-def _line_height(quad: FloatArray, text: str) -> float:
+def line_height(quad: FloatArray, text: str) -> float:
+    """Return the height of a legend's line in pixels: of text that runs downwards, its quad's width."""
     width, height = quad_sizes(quad)[0]
     return float(width if _runs_downwards(quad, text) else height)
 

@@ -36,6 +36,9 @@ class EvaluationParameters(Parameters):
     """What reads legends (see :mod:`skin_pipeline.evaluation.legends`); figures of two do not compare.
     ``ppocr`` also reads skins for training, and a text loss trains against it; ``tesseract`` is independent
     of all that, and left out where it is not installed."""
+    max_floor: Annotated[int, Field(ge=0)] = 50
+    """The most held-out skins whose legends are read before and after the base model's autoencoder, which
+    tells what no training can beat; chosen by their ids. 0: it is not measured."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Share of the bootstrap's figures that an interval holds."""
     num_resamples: Annotated[int, Field(ge=100)] = 2000

@@ -10,6 +10,8 @@ from skin_pipeline.recognition.tesseract import TesseractRecognizer
 from skin_pipeline.recognition.weights import embedded_weights
 
 ReaderName = Literal["ppocr", "tesseract"]
+READER_TITLES = {"ppocr": "PP-OCR", "tesseract": "Tesseract"}
+"""As tables and messages name them."""
 
 
 @cache

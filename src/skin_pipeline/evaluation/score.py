@@ -32,9 +32,10 @@ from skin_pipeline.evaluation.parameters import EvaluationParameters
 from skin_pipeline.evaluation.readers import ReaderName, load_reader, present_readers
 from skin_pipeline.items import Folder, Item, Items, Output, Plan, Task, json_digest
 from skin_pipeline.prep.edges import EdgeParameters, trace_edges
-from skin_pipeline.prep.publish import Row, split_legends
+from skin_pipeline.prep.publish import Row, legends_of, split_legends
 from skin_pipeline.skins.sheets.compose import SheetRecord
-from skin_pipeline.skins.sheets.conditioning import places_of_keys
+from skin_pipeline.skins.sheets.conditioning import lay_out, layout_of_outlines, places_of_keys
+from skin_pipeline.skins.sheets.layout import load_layout
 
 MODULES = (
     "skin_pipeline.colours",
@@ -65,6 +66,8 @@ class Truth:
     """The training set."""
     rows: Mapping[str, Row]
     """Of the skins whose conditioning images were used."""
+    control_images: Items
+    """What pictures were conditioned on in place of these: layouts, drawn, with legends."""
     train_rows: Mapping[str, Row]
     """Of the skins that were trained on."""
     sheet_records: Items
@@ -108,27 +111,54 @@ def plan_scores(
 
 
 def _inputs(item: Item, features: Items, truth: Truth) -> list[tuple[str, Item]]:
+    skin = item.record["skin"]
+    behind = _of_skin(item, truth) if skin in truth.rows else _of_layout(truth.control_images[skin])
+    measured = [("features", features[item.id])] if item.id in features else []
+    return [("picture", item), *behind, *measured]
+
+
+def _of_layout(control_image: Item) -> list[tuple[str, Item]]:
+    """Return what a picture is measured against that was conditioned on a drawn layout: no real picture."""
+    record = control_image.record
+    told = {
+        "legends": [legend["text"] for legend in record["legends"]],
+        "box": [legend["quad"] for legend in record["legends"]],
+        "stretch": 1.0,
+    }
+    inputs = [("conditioning", control_image), ("row", Item(control_image.id, told, json_digest(told)))]
+    layout = layout_of_outlines(record["outlines_of"])
+    if layout is not None:
+        sheet = lay_out(load_layout(layout), control_image.load_image().shape[1], name=layout)
+        placed = sheet.model_dump(mode="json")
+        unmoved = {"matrix": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]}
+        inputs.append(("sheet", Item(layout, placed, json_digest(placed))))
+        inputs.append(("resized", Item(layout, unmoved, json_digest(unmoved))))
+    return inputs
+
+
+def _of_skin(item: Item, truth: Truth) -> list[tuple[str, Item]]:
+    """Return what a picture is measured against that was conditioned on a skin's conditioning image."""
     row = truth.rows[item.record["skin"]]
     has_own_outlines = row.outlines_of is None and row.conditioning != "shared"
-    is_told = has_own_outlines or item.record["prompt"] == row.text
-    told = {
-        "legends": split_legends(row.text)[1] if is_told else [],
-        "box": row.box if is_told else [],
-        "stretch": _stretch(truth, row),
-    }
+    told = {**_told_legends(item, row, has_own_outlines), "stretch": _stretch(truth, row)}
     inputs = [
-        ("picture", item),
         ("conditioning", _stored(truth.dataset, row.conditioning_image, row.skin)),
         ("real", _stored(truth.dataset, row.image, row.skin)),
         ("row", Item(row.skin, told, json_digest(told))),
     ]
-    if item.id in features:
-        inputs.append(("features", features[item.id]))
     if has_own_outlines and row.skin in truth.sheet_records and row.skin in truth.resized_skins:
         placed = {"matrix": truth.resized_skins[row.skin].record["matrix"]}
         inputs.append(("sheet", truth.sheet_records[row.skin]))
         inputs.append(("resized", Item(row.skin, placed, json_digest(placed))))
     return inputs
+
+
+def _told_legends(item: Item, row: Row, has_own_outlines: bool) -> dict[str, Any]:
+    """Return the legends that a picture was told of, with their quads: by outlines all, or by its prompt."""
+    legends = legends_of(row.text, row.legends)
+    is_quoting = item.record["prompt"] == row.text
+    number = len(legends) if has_own_outlines else len(split_legends(row.text)[1]) if is_quoting else 0
+    return {"legends": legends[:number], "box": row.box[:number]}
 
 
 def _stretch(truth: Truth, row: Row) -> float:
@@ -189,7 +219,7 @@ class Scorer:
         return {
             **said,
             **self._edge_fields(picture, control),
-            **controlnet_plus_plus_fields(picture, _rgb(task.inputs["real"])),
+            **controlnet_plus_plus_fields(picture, task),
             **layout_fields(picture, control, task),
             **legend_fields(picture, task.inputs["row"].record, said["skin"], self._readers),
             **colour_fields(picture, said["prompt"], task.inputs["row"].record["stretch"]),
@@ -226,9 +256,16 @@ class Scorer:
         }
 
 
-def controlnet_plus_plus_fields(picture: Picture, real: Picture) -> dict[str, Any]:
-    """Measure by ControlNet++'s protocol; counts, as the F1 of a condition pools its pictures."""
-    found, wanted = controlnet_plus_plus_edges(picture), controlnet_plus_plus_edges(real)
+def controlnet_plus_plus_fields(picture: Picture, task: Task) -> dict[str, Any]:
+    """Measure by ControlNet++'s protocol, if there is a real picture to measure against.
+
+    Returns:
+        Counts, as the F1 of a condition pools its pictures.
+    """
+    if "real" not in task.inputs:
+        return {}
+    found = controlnet_plus_plus_edges(picture)
+    wanted = controlnet_plus_plus_edges(_rgb(task.inputs["real"]))
     return {
         "cnpp_true_positives": int(np.count_nonzero(found & wanted)),
         "cnpp_num_found": int(np.count_nonzero(found)),

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from skin_pipeline.evaluation.held_out_floor import Floor, groups_of, small_legends, warning_of
 from skin_pipeline.evaluation.metrics import METRICS, Metric
+from skin_pipeline.evaluation.readers import READER_TITLES
 from skin_pipeline.evaluation.sets import GENERATED, by_system
 from skin_pipeline.evaluation.summarise import SKIPPED
 from skin_pipeline.items import Items
@@ -11,12 +13,13 @@ from skin_pipeline.items import Items
 Scores = Mapping[str, Mapping[str, Any]]
 
 
-def render_table(scores: Scores, measured: Items) -> str:
-    """Write scores, worst and best pictures, and what was left out.
+def render_table(scores: Scores, measured: Items, floor: Floor) -> str:
+    """Write scores, the floor of legends, worst and best pictures, and what was left out.
 
     Args:
         scores: Of :func:`skin_pipeline.evaluation.summarise.summarise`.
         measured: The pictures' records.
+        floor: Of :func:`skin_pipeline.evaluation.held_out_floor.summarise_floor`.
     """
     systems = [system for system in scores if system != SKIPPED]
     sizes = ", ".join(f"{name} {len(items)}" for name, items in by_system(measured).items())
@@ -24,6 +27,7 @@ def render_table(scores: Scores, measured: Items) -> str:
     lines += [f"| metric | better | {' | '.join(systems)} |", "|---" * (len(systems) + 2) + "|"]
     lines += _rows(scores, systems)
     lines += ["", "In brackets: bootstrap interval over n skins.", ""]
+    lines += [*_floor(floor), ""]
     lines += ["## Worst and best generated pictures", "", "| metric | worst | best |", "|---|---|---|"]
     lines += _extremes(measured)
     lines += _listed("Mind", _notes(scores, systems))
@@ -36,6 +40,40 @@ def _rows(scores: Scores, systems: Sequence[str]) -> Iterator[str]:
         row = [_cell(scores[system][name]) if name in scores[system] else "" for system in systems]
         if any(row):
             yield f"| {metric.title} (`{name}`) | {_direction(metric)} | {' | '.join(row)} |"
+
+
+def _floor(floor: Floor) -> Iterator[str]:
+    """Yield what the base model's autoencoder leaves of legends, by script and height."""
+    yield from ("## Legends after the base model's autoencoder", "")
+    if "skipped" in floor:
+        yield f"Left out: {floor['skipped']}."
+        return
+    about = floor["about"]
+    yield (
+        f"Real legends of {about['num_skins']} skins of the split '{about['split']}' ({about['sizes_px']} px)"
+        f" before → after encoding and decoding by '{about['base_model']}', with the interval after. No"
+        " training can beat what is left."
+    )
+    titles = [
+        f"{figure}, {READER_TITLES[name]}" for name in floor["readers"] for figure in ("Sen.ACC", "NED")
+    ]
+    columns = ["script", "height, px", "legends", *titles]
+    yield from ("", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|")
+    for script, height, figures in groups_of(floor):
+        cells = [_change(group, prefix) for group in figures.values() for prefix in ("", "ned_")]
+        number = next(iter(figures.values()))["num_legends"]
+        yield f"| {script} | {height} | {number} | {' | '.join(cells)} |"
+    for name, summary in floor["readers"].items():
+        small = small_legends(summary)
+        if small:
+            yield from ("", f"{warning_of(name, small)}.")
+
+
+def _change(group: Mapping[str, Any], prefix: str) -> str:
+    before, after, low, high = (
+        group[f"{prefix}{name}"] for name in ("before", "after", "after_low", "after_high")
+    )
+    return f"{before:.3f} → {after:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _notes(scores: Scores, systems: Sequence[str]) -> list[str]:

@@ -17,8 +17,7 @@ from pydantic import Field
 from skin_pipeline.errors import ConfigurationError
 from skin_pipeline.geometry import FloatArray
 from skin_pipeline.items import Item, Output, Plan, Task, Worker, json_digest
-from skin_pipeline.prep.glyphs import SHIPPED_TYPEFACE, Legend, render_legends
-from skin_pipeline.schemas import Parameters
+from skin_pipeline.prep.glyphs import SHIPPED_TYPEFACE, GlyphStyle, Legend, render_legends
 from skin_pipeline.skins.model import Rect
 from skin_pipeline.skins.sheets.compose import SheetRecord
 from skin_pipeline.skins.sheets.conditioning import draw_outlines, lay_out, layout_outlines, places_of_keys
@@ -35,6 +34,7 @@ _DIGITS = 8
 
 _MODULES = (
     __name__,
+    "skin_pipeline.prep.edges",
     "skin_pipeline.prep.glyphs",
     "skin_pipeline.skins.sheets.conditioning",
     "skin_pipeline.skins.sheets.keyboards",
@@ -42,7 +42,7 @@ _MODULES = (
 )
 
 
-class ControlImageParameters(Parameters):
+class ControlImageParameters(GlyphStyle):
     """Which control images are drawn, and what is written on their keys."""
 
     layouts: tuple[str, ...] = ()
@@ -105,10 +105,12 @@ def plan_control_images(parameters: ControlImageParameters) -> Plan:
         digest = json_digest([name, parameters.legends])[:_DIGITS]
         item = Item(f"{Path(name).stem}_{digest}", asked, json_digest(asked))
         tasks.append(Task(item.id, {"asked": item}))
+    style = GlyphStyle(style=parameters.style, outline_from_px=parameters.outline_from_px)
     return Plan.from_tasks(
         "control_images",
         tasks=tasks,
-        make_worker=partial(_make_drawer, parameters.font_file),
+        make_worker=partial(_make_drawer, parameters.font_file, style),
+        parameters=style.model_dump(mode="json", exclude=set(style.unused)),
         shared={"font": hashlib.sha256(parameters.font_file.read_bytes()).hexdigest()},
         modules=_MODULES,
     )
@@ -153,23 +155,25 @@ def _names(keys: Mapping[str, KeyGeometry]) -> Iterator[str]:
         yield key.label or key_id
 
 
-def _make_drawer(font: Path) -> Worker:
+def _make_drawer(font: Path, style: GlyphStyle) -> Worker:
     """Return the worker that draws control images."""
 
     def draw(tasks: Sequence[Task]) -> list[Output]:
-        return [_draw(task, font) for task in tasks]
+        return [_draw(task, font, style) for task in tasks]
 
     return draw
 
 
-def _draw(task: Task, font: Path) -> Output:
+def _draw(task: Task, font: Path, style: GlyphStyle) -> Output:
     asked = task.inputs["asked"].record
     layout = SheetLayout.model_validate(asked["layout"])
     sheet = lay_out(layout, asked["size_px"], name=asked["name"])
     legends = [
         Legend(text, _quad(place, text, font)) for _, place, text in legends_of(sheet, asked["legends"])
     ]
-    glyphs = render_legends(draw_outlines(sheet), legends, font=font, min_height_px=1.0, margin=_MARGIN)
+    glyphs = render_legends(
+        draw_outlines(sheet), legends, font=font, min_height_px=1.0, margin=_MARGIN, style=style
+    )
     record = {
         "outlines_of": layout_outlines(asked["name"]),
         "legends": [{"text": one.text, "quad": one.quad.round(2).tolist()} for one in glyphs.rendered],

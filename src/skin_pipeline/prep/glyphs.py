@@ -1,7 +1,9 @@
 """Render a skin's legends into their quads on an edge background: glyph conditioning.
 
-Canny's outline of a legend of 20 px is a tangle that says little about the characters. Glyph conditioning
-(GlyphControl, AnyText) shows the characters themselves: filled, in a clean typeface, where they belong.
+Canny's outline of a legend below 20 px is a tangle that says little about the characters. Glyph conditioning
+(GlyphControl, AnyText) shows the characters themselves: filled, in a clean typeface, where they belong. Where
+there is room for them, outlines of the clean glyphs can take the place of filled ones, for a ControlNet that
+knows edges.
 """
 
 import hashlib
@@ -19,13 +21,17 @@ from pydantic import Field
 
 from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_inside
 from skin_pipeline.items import Output, Rejection, Task, Worker
+from skin_pipeline.prep.edges import trace_edges
 from skin_pipeline.prep.shared import load_outlines
+from skin_pipeline.recognition.crops import straighten
 from skin_pipeline.schemas import Parameters
 from skin_pipeline.typefaces import font_path, ink_box, load_font, missing_glyphs
 
 GrayPicture = NDArray[np.uint8]
 
-SHIPPED_TYPEFACE = "sans_sc_regular"
+SHIPPED_TYPEFACE, BOLD_TYPEFACE = "sans_sc_regular", "sans_sc_bold"
+LEGENDS_WEIGHED = 12
+"""A skin's type is regular or bold by so many of its legends, the highest ones."""
 TALL = 1.5
 """Several characters in a quad this many times higher than wide run downwards."""
 SUPERSAMPLING = 4
@@ -34,9 +40,35 @@ WIDEST_STRETCH, NARROWEST_STRETCH = 1.4, 0.6
 """How far a legend may be widened or narrowed to fill its quad. Typefaces of keyboards differ that much, and
 a skin of 4:3 that is stretched to a square narrows its legends to 0.75."""
 OUTSIDE_TOLERANCE_PX = 1.0
+_OUTLINE_PX = 2
+"""How far an outline may lie outside its quad."""
 
 
-class GlyphParameters(Parameters):
+class GlyphStyle(Parameters):
+    """How glyphs are shown in a conditioning image."""
+
+    style: Literal["filled", "outline", "auto"] = "filled"
+    """``filled``: characters can be told at every size. ``outline``: as Canny traces them, which below 20 px
+    tells little. ``auto``: outlines where the type is large enough for them, else filled. What a ControlNet
+    is given at inference should look as what it was trained on."""
+
+    outline_from_px: float = Field(default=20.0, gt=0)
+    """Size of type, the em square in pixels, from which on ``auto`` shows outlines."""
+
+    def is_outline(self, type_px: float) -> bool:
+        """Whether type of a size is shown by its outlines."""
+        return self.style == "outline" or (self.style == "auto" and type_px >= self.outline_from_px)
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """The parameters that change nothing with this style."""
+        return frozenset() if self.style == "auto" else frozenset({"outline_from_px"})
+
+
+FILLED = GlyphStyle()
+
+
+class GlyphParameters(GlyphStyle):
     """How legends are rendered for glyph conditioning."""
 
     min_confidence: float = Field(default=0.98, ge=0, le=1)
@@ -46,7 +78,8 @@ class GlyphParameters(Parameters):
     """Edges behind the glyphs: those that all skins share, ``dataset.shared_image``, or each skin's own."""
 
     font: Path | None = None
-    """A .ttf or .otf file; by default the Noto Sans SC subset of the package."""
+    """A .ttf or .otf file; by default the package's Noto Sans SC subset in the weight, regular or bold, that
+    is nearer to the skin's own legends."""
 
     min_height_px: float = Field(default=10.0, gt=0)
     """Legends whose quad is lower than this, in the resized skin, are left out: nobody could read them."""
@@ -59,25 +92,31 @@ class GlyphParameters(Parameters):
     """Processes that render at the same time."""
 
     @property
-    def font_file(self) -> Path:
-        """The font that is used."""
-        return self.font or font_path(SHIPPED_TYPEFACE)
+    def font_files(self) -> tuple[Path, ...]:
+        """The fonts of which each skin's is chosen, the lightest first."""
+        if self.font is not None:
+            return (self.font,)
+        return font_path(SHIPPED_TYPEFACE), font_path(BOLD_TYPEFACE)
 
     def preflight(self) -> None:
-        """Open the font.
+        """Open the fonts.
 
         Raises:
             ConfigurationError: The file is missing or is not a font.
         """
-        load_font(self.font_file, 16)
+        for file in self.font_files:
+            load_font(file, 16)
 
     def shared_digests(self) -> dict[str, str]:
         """Return the sha256 of each file that all items are made with, by name, for ``Plan.shared``."""
-        return {"font": hashlib.sha256(self.font_file.read_bytes()).hexdigest()}
+        return {
+            f"font_{number}": hashlib.sha256(file.read_bytes()).hexdigest()
+            for number, file in enumerate(self.font_files)
+        }
 
     def item_parameters(self) -> dict[str, Any]:
         """Return the parameters that change what is rendered, as JSON, for ``Plan.parameters``."""
-        return self.model_dump(mode="json", exclude={"font", "num_workers"})
+        return self.model_dump(mode="json", exclude={"font", "num_workers", *self.unused})
 
 
 @dataclass(frozen=True)
@@ -94,7 +133,7 @@ class GlyphMap:
     """A conditioning image with legends."""
 
     image: GrayPicture
-    """(H, W): the background's edges, and the glyphs filled with 255."""
+    """(H, W): the background's edges, and the glyphs, filled with 255 or their outlines."""
     rendered: tuple[Legend, ...]
     skipped: tuple[tuple[Legend, str], ...]
     """Legends that were left out, each with the reason."""
@@ -108,7 +147,8 @@ def make_glyph_renderer(parameters: GlyphParameters) -> Worker:
 
     Returns:
         A worker for tasks with the sources ``edge_maps`` (the background, see
-        :func:`skin_pipeline.prep.shared.load_outlines`) and ``text_boxes``.
+        :func:`skin_pipeline.prep.shared.load_outlines`), ``text_boxes`` and ``resized_skins``, whose type's
+        weight is looked at.
     """
     return partial(_render_batch, parameters)
 
@@ -120,24 +160,92 @@ def _render_batch(parameters: GlyphParameters, tasks: Sequence[Task]) -> list[Ou
 def _render_task(task: Task, parameters: GlyphParameters) -> Output:
     boxes = task.inputs["text_boxes"].record["boxes"]
     sure = [box for box in boxes if box["confidence"] > parameters.min_confidence]
+    legends = [Legend(box["text"], as_quads(box["quad"])[0]) for box in sure]
+    font = _choose_font(task, legends, parameters)
     glyphs = render_legends(
         load_outlines(task.inputs["edge_maps"]),
-        [Legend(box["text"], as_quads(box["quad"])[0]) for box in sure],
-        font=parameters.font_file,
+        legends,
+        font=font,
         min_height_px=parameters.min_height_px,
         margin=parameters.margin,
+        style=parameters,
     )
     skipped = [_unsure(box, parameters.min_confidence) for box in boxes if box not in sure]
     skipped += [{"text": legend.text, "reason": reason} for legend, reason in glyphs.skipped]
     rendered = [{"text": legend.text, "quad": legend.quad.tolist()} for legend in glyphs.rendered]
     outlines = task.inputs["edge_maps"].record.get("outlines_of")
     shared = {} if outlines is None else {"outlines_of": outlines}
-    return Output({"rendered": rendered, "skipped": skipped, **shared}, glyphs.image)
+    record = {"rendered": rendered, "skipped": skipped, "font": font.stem, **shared}
+    return Output(record, glyphs.image)
+
+
+def _choose_font(task: Task, legends: Sequence[Legend], parameters: GlyphParameters) -> Path:
+    light, *others = parameters.font_files
+    if not others:
+        return light
+    picture = task.inputs["resized_skins"].load_image()
+    return others[0] if is_bold(picture, legends, light, others[0], parameters.margin) else light
 
 
 def _unsure(box: Mapping[str, Any], min_confidence: float) -> dict[str, str]:
     reason = f"confidence {box['confidence']:.3f} is not above {min_confidence:g}"
     return {"text": box["text"], "reason": reason}
+
+
+def is_bold(
+    picture: NDArray[np.uint8], legends: Sequence[Legend], regular: Path, bold: Path, margin: float
+) -> bool:
+    """Say whether a skin's type is nearer to a bold font than to a regular one.
+
+    In each quad the share of ink is compared with that of the same text in both fonts, at the same size. The
+    median of the highest legends counts: all of a skin's are shown in one weight.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        legends: What is written in it; strings that either font lacks are passed over.
+        regular: A font file.
+        bold: Its bold face.
+        margin: Free space on each side of a quad, in units of its shorter side.
+
+    Returns:
+        False without legends.
+    """
+    heights = [float(quad_sizes(legend.quad)[0].min()) for legend in legends]
+    highest = np.argsort(heights, kind="stable")[::-1][:LEGENDS_WEIGHED]
+    places = [
+        _place_between_fonts(picture, legends[index], regular, bold, margin)
+        for index in highest
+        if legends[index].text.strip()
+        and not any(missing_glyphs(legends[index].text, font) for font in (regular, bold))
+    ]
+    return bool(np.median(places) > 0.5) if places else False
+
+
+def _place_between_fonts(
+    picture: NDArray[np.uint8], legend: Legend, regular: Path, bold: Path, margin: float
+) -> float:
+    """Return how heavy a legend's ink is: 0 as in the regular font, 1 as in the bold one."""
+    quad = _reading_quad(legend)
+    width, height = (float(length) for length in quad_sizes(quad)[0])
+    gray = cv2.cvtColor(straighten(picture, quad), cv2.COLOR_RGB2GRAY)
+    size = (gray.shape[1], gray.shape[0])
+    light, heavy = (
+        _ink_share(cv2.resize(line, size, interpolation=cv2.INTER_AREA))
+        for line in (_draw_line(legend.text, (width, height), font, margin)[0] for font in (regular, bold))
+    )
+    return (_ink_share(gray) - light) / max(heavy - light, 1e-3)
+
+
+def _ink_share(gray: NDArray[Any]) -> float:
+    """Return the share of a crop that is ink: by Otsu's threshold, what its border is not.
+
+    Thin strokes are blurred and seem wider than they are; those of two crops of one size do so alike.
+    """
+    fine = cv2.resize(gray, None, fx=SUPERSAMPLING, fy=SUPERSAMPLING, interpolation=cv2.INTER_CUBIC)
+    _, found = cv2.threshold(fine, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    bright = found.astype(bool)
+    border = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
+    return float((~bright if border.mean() > 0.5 else bright).mean())
 
 
 def render_legends(
@@ -147,6 +255,7 @@ def render_legends(
     font: Path,
     min_height_px: float,
     margin: float,
+    style: GlyphStyle = FILLED,
 ) -> GlyphMap:
     """Render legends on a background of edges.
 
@@ -160,6 +269,7 @@ def render_legends(
         font: A font file.
         min_height_px: A quad lower than this is skipped.
         margin: Free space on each side of a quad, in units of its shorter side.
+        style: Filled, or by outlines.
 
     Returns:
         The picture, what it shows, and what was left out.
@@ -171,7 +281,7 @@ def render_legends(
     for legend in rendered:
         cv2.fillConvexPoly(image, np.round(legend.quad - 0.5).astype(np.int32), (0,))
     for legend in rendered:
-        _blend_legend(image, legend, font, margin)
+        _blend_legend(image, legend, font, margin, style)
     skipped = tuple((legend, reason) for legend, reason in zip(legends, reasons, strict=True) if reason)
     return GlyphMap(image, rendered, skipped)
 
@@ -197,20 +307,26 @@ def runs_downwards(legend: Legend) -> bool:
     return bool(height > TALL * width) and len(legend.text) > 1
 
 
-def _blend_legend(image: GrayPicture, legend: Legend, font: Path, margin: float) -> None:
+def _reading_quad(legend: Legend) -> FloatArray:
+    """Return a legend's quad from its text's own top left, which downwards is the quad's top right corner."""
+    return np.roll(legend.quad, -1, axis=0) if runs_downwards(legend) else legend.quad
+
+
+def _blend_legend(image: GrayPicture, legend: Legend, font: Path, margin: float, style: GlyphStyle) -> None:
     """Write one legend into the picture, in place: the brighter of glyph and background stays."""
-    # Text that runs downwards has its own top left at the quad's top right corner.
-    quad = np.roll(legend.quad, -1, axis=0) if runs_downwards(legend) else legend.quad
+    quad = _reading_quad(legend)
     width, height = quad_sizes(quad)[0]
-    glyphs = _draw_line(legend.text, (float(width), float(height)), font, margin)
-    left, top = np.maximum(np.floor(quad.min(axis=0)).astype(int), 0)
-    right, bottom = np.ceil(quad.max(axis=0)).astype(int)
+    glyphs, type_px = _draw_line(legend.text, (float(width), float(height)), font, margin)
+    left, top = np.maximum(np.floor(quad.min(axis=0)).astype(int) - _OUTLINE_PX, 0)
+    right, bottom = np.ceil(quad.max(axis=0)).astype(int) + _OUTLINE_PX
     region = image[top:bottom, left:right]
     warped = _warp_into(glyphs, quad - (left, top), (region.shape[1], region.shape[0]))
+    if style.is_outline(type_px):
+        warped = trace_edges(cv2.cvtColor(warped, cv2.COLOR_GRAY2RGB))
     np.maximum(region, warped, out=region)
 
 
-def _draw_line(text: str, size: tuple[float, float], font: Path, margin: float) -> GrayPicture:
+def _draw_line(text: str, size: tuple[float, float], font: Path, margin: float) -> tuple[GrayPicture, int]:
     """Draw text as large as it fits, supersampled, with its ink in the middle of a rectangle.
 
     Args:
@@ -220,7 +336,8 @@ def _draw_line(text: str, size: tuple[float, float], font: Path, margin: float) 
         margin: Free space on each side, in units of the shorter side.
 
     Returns:
-        (height, width) times :data:`SUPERSAMPLING`, 0 to 255.
+        (height, width) times :data:`SUPERSAMPLING`, 0 to 255; and the size of the type in whole pixels of the
+        final picture, so that legends of one size, whose quads differ by a hair, look alike.
     """
     width, height = (max(1, round(length * SUPERSAMPLING)) for length in size)
     free = margin * min(width, height)
@@ -230,7 +347,7 @@ def _draw_line(text: str, size: tuple[float, float], font: Path, margin: float) 
     origin = ((drawn_width - em * (left + right)) / 2, (height - em * (top + bottom)) / 2)
     line = Image.new("L", (drawn_width, height))
     ImageDraw.Draw(line).text(origin, text, font=load_font(font, em), fill=255, anchor="ls")
-    return np.asarray(line.resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(line.resize((width, height), Image.Resampling.BILINEAR)), round(em / SUPERSAMPLING)
 
 
 def _fit(ink_em: tuple[float, float], room_px: tuple[float, float]) -> tuple[int, float]:

@@ -10,15 +10,18 @@ The folder::
     images/                      RGB PNG, one a skin
     conditioning_images/         RGB PNG, one a skin, or a single shared one for each size
 
-In a row, ``text`` is the caption followed by the legends, ``…, writing "前往", "空格"``, and ``box`` holds
-one quad for each quoted legend, in the same order, in the picture's pixels. ``original_size_px`` and
-``crop_px`` tell SDXL what the picture was before it was resized and cropped.
+In a row, ``text`` is the caption followed by the first legends, ``…, writing "前往", "空格"``: as many as the
+text encoder takes, unless told otherwise. ``legends`` holds all of them and ``box`` a quad for each, in the
+same order, in the picture's pixels. ``original_size_px`` and ``crop_px`` tell SDXL what the picture was
+before it was resized and cropped.
 """
 
 import hashlib
 import json
+import logging
 import re
 import shutil
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -37,16 +40,22 @@ from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, Inp
 from skin_pipeline.geometry import Size, as_quads, clip_quads, quads_inside
 from skin_pipeline.items import FolderPlan, Items, encode_png, json_digest, source_digest
 from skin_pipeline.prep import shared
+from skin_pipeline.prep.caption_quality import count_tokens, tokenizer_digest
 from skin_pipeline.prep.duplicates import near_duplicate_groups
 from skin_pipeline.prep.shared import SharedOutlines
 
 ConditioningMode = Literal["shared", "per_skin", "glyph"]
+QuotedLegends = Literal["fitting", "all", "none"]
 
 SPLITS = ("train", "validation")
 ROWS_AT_ONCE = 1000
 """So many rows are in memory at a time, and in a row group of the parquet files."""
+CLIP_TOKENS = 77
+"""CLIP's text encoder takes so many tokens, begin and end included, and cuts off what comes after."""
 FRAME_TOLERANCE_PX = 1.0
 """How far a legend's quad may lie outside the picture (detectors round outwards); it is then moved inside."""
+
+logger = logging.getLogger(__name__)
 
 _LEGENDS_AT_END = re.compile(r', writing ((?:"[^"]*")(?:, "[^"]*")*)$')
 
@@ -67,6 +76,12 @@ class DatasetParameters(SharedOutlines):
     min_confidence: float = Field(default=0.98, ge=0, le=1)
     """Strings read with more confidence than this become legends. With ``glyph`` the strings that were
     rendered are the legends, so ``glyphs.min_confidence`` counts instead."""
+
+    quoted_legends: QuotedLegends = "fitting"
+    """Which legends a caption quotes after its description. ``fitting``: the first ones, as far as the
+    caption stays within the 77 tokens that CLIP's text encoder takes. ``all``: it cuts off what is too much;
+    SD3's T5 reads on. ``none``. All legends are in the column ``legends`` anyway, and the text loss reads
+    them there."""
 
     near_duplicate_bits: int = Field(default=3, ge=0, le=16)
     """Skins whose perceptual hashes differ in so many of 64 bits, or fewer, stay on one side of the split."""
@@ -104,7 +119,7 @@ class DatasetSources:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the manifest; the fields are its columns. Older training sets lack the last three."""
+    """One row of the manifest; the fields are its columns. Older training sets lack the last four."""
 
     text: str
     image: str
@@ -119,6 +134,8 @@ class Row:
     outlines_of: str | None = None
     """What the conditioning image shows the outlines of, if not of the skin itself: ``layout:four_parts``,
     ``picture:lines.png`` or the id of another skin."""
+    legends: list[str] | None = None
+    """What is written in each quad of ``box``. In older training sets the caption quotes them all."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +152,9 @@ def plan_dataset(sources: DatasetSources, parameters: DatasetParameters) -> Fold
     if parameters.conditioning == "shared":
         outlines = shared.drawn_or_given(parameters)
         contents["shared_image"] = "" if outlines is None else outlines.sha256
-    makers = (__name__, near_duplicate_groups.__module__, *shared.MODULES)
+    if parameters.quoted_legends == "fitting":
+        contents["tokenizer"] = tokenizer_digest()
+    makers = (__name__, near_duplicate_groups.__module__, count_tokens.__module__, *shared.MODULES)
     modules = {module: source_digest(module) for module in makers}
     key = json_digest([contents, parameters.model_dump(mode="json"), modules])
     return FolderPlan(partial(write_dataset, sources=sources, parameters=parameters), key)
@@ -169,6 +188,7 @@ def write_dataset(folder: Path, sources: DatasetSources, parameters: DatasetPara
         members = [item_id for item_id in ids if (item_id in held_out) == (split == "validation")]
         rows = (_row(id_, outlines[id_], sources, parameters, tally.left_out) for id_ in members)
         write_manifests(folder, split, tally.count(folder, split, rows))
+    _log_captions(tally, parameters.quoted_legends)
     _write_card(folder, tally, parameters)
     check_dataset(folder, hashes, parameters.near_duplicate_bits)
 
@@ -180,6 +200,11 @@ class _Tally:
     num_rows: Counter[str] = field(default_factory=Counter)
     sizes: Counter[Size] = field(default_factory=Counter)
     num_legends: int = 0
+    num_quoted: int = 0
+    num_shortened: int = 0
+    """Captions that do not quote all their legends."""
+    num_too_long: int = 0
+    """Captions that CLIP's text encoder cuts off."""
     left_out: Counter[str] = field(default_factory=Counter)
 
     def count(self, folder: Path, split: str, rows: Iterable[Row]) -> Iterator[Row]:
@@ -187,8 +212,33 @@ class _Tally:
         for row in rows:
             self.num_rows[split] += 1
             self.sizes[_picture_size(folder / row.image)] += 1
+            num_quoted = len(split_legends(row.text)[1])
             self.num_legends += len(row.box)
+            self.num_quoted += num_quoted
+            self.num_shortened += num_quoted < len(row.box)
+            self.num_too_long += count_tokens(row.text) > CLIP_TOKENS
             yield row
+
+
+def _log_captions(tally: _Tally, quoted: QuotedLegends) -> None:
+    """Say how many captions do not quote all their legends, or are cut off by the text encoder."""
+    num_rows = tally.num_rows.total()
+    if tally.num_too_long:
+        advice = (
+            "dataset.quoted_legends: fitting quotes only what it takes"
+            if quoted == "all"
+            else "shorten captions.prefix or suffix, or what captions.engine says"
+        )
+        logger.warning(
+            "%d of %d captions have more than the %d tokens that CLIP's text encoder takes, which cuts off"
+            " the rest: %s.", tally.num_too_long, num_rows, CLIP_TOKENS, advice,
+        )  # fmt: skip
+    if tally.num_shortened and quoted == "fitting":
+        logger.info(
+            "%d of %d captions do not quote all their legends, to keep within %d tokens (%d of %d legends are"
+            " quoted; all are in the column 'legends'). dataset.quoted_legends: all quotes all, none none.",
+            tally.num_shortened, num_rows, CLIP_TOKENS, tally.num_quoted, tally.num_legends,
+        )  # fmt: skip
 
 
 # --- rows ---------------------------------------------------------------------------------------------
@@ -224,6 +274,35 @@ def split_legends(text: str) -> tuple[str, list[str]]:
     return text[: found.start()], re.findall(r'"([^"]*)"', found[1])
 
 
+def legends_of(text: str, legends: Sequence[str] | None) -> list[str]:
+    """Return what is written in a row's quads, in their order.
+
+    Args:
+        text: The row's caption.
+        legends: The row's column; None where a training set lacks it, whose captions then quote them all.
+    """
+    return split_legends(text)[1] if legends is None else list(legends)
+
+
+def quote_legends(caption: str, legends: Sequence[str], quoted: QuotedLegends) -> str:
+    """Append legends to a caption: all, none, or as many of the first as the text encoder takes.
+
+    Args:
+        caption: What is said of the skin.
+        legends: In the order of the row's quads.
+        quoted: Which.
+    """
+    if quoted == "none":
+        return caption
+    if quoted == "all":
+        return join_legends(caption, legends)
+    counts = range(1, len(legends) + 1)
+    num_fitting = bisect_right(
+        counts, CLIP_TOKENS, key=lambda count: count_tokens(join_legends(caption, legends[:count]))
+    )
+    return join_legends(caption, legends[:num_fitting])
+
+
 def _row(
     item_id: str,
     control: "_Control",
@@ -235,9 +314,10 @@ def _row(
     width, height = resized["size_px"]
     found = _legends(item_id, sources, parameters)
     legends = list(_publishable(found, (width, height), left_out))
+    texts = [legend.text for legend in legends]
     caption = sources.captions[item_id].record["caption"]
     return Row(
-        text=join_legends(caption, [legend.text for legend in legends]),
+        text=quote_legends(caption, texts, parameters.quoted_legends),
         image=f"images/{file_name(item_id)}",
         conditioning_image=control.published,
         box=[legend.quad for legend in legends],
@@ -246,6 +326,7 @@ def _row(
         original_size_px=list(resized["source_size_px"]),
         crop_px=[max(0, round(-shift)) for *_, shift in resized["matrix"]],
         outlines_of=control.outlines_of,
+        legends=texts,
     )
 
 
@@ -366,6 +447,7 @@ def _metadata_writer(path: Path) -> Iterator[Callable[[Sequence[Row]], None]]:
         *((name, pa.string()) for name in ("skin", "conditioning")),
         *((name, pa.list_(pa.int64())) for name in ("original_size_px", "crop_px")),
         ("outlines_of", pa.string()),
+        ("legends", pa.list_(pa.string())),
     ]
     named = {"image": "image_file_name", "conditioning_image": "conditioning_image_file_name"}
     schema = pa.schema(columns)
@@ -402,10 +484,11 @@ skins = load_dataset("path/of/this/folder")
 
 | column | holds |
 |---|---|
-| `text` | caption, then the legends that can be read in the picture: `…, writing "前往", "空格"` |
+| `text` | {quoted} |
 | `image` | the skin, RGB |
 | `conditioning_image` | {conditioning}, RGB, of the same size |
-| `box` | a quad for each quoted legend, in order: corners (x, y) in pixels, clockwise from the top left |
+| `legends` | all legends that can be read in the picture |
+| `box` | a quad for each legend, in order: corners (x, y) in pixels, clockwise from the top left |
 | `skin` | the skin's id: its path in the raw folder, without suffix |
 | `conditioning` | `{mode}` |
 | `original_size_px` | width and height of the raw skin, before it was resized |
@@ -417,6 +500,11 @@ skins = load_dataset("path/of/this/folder")
 Legends: {num_legends} in all. {left_out}
 """
 
+_QUOTED_IN_WORDS = {
+    "fitting": 'caption, then the first legends, as many as CLIP takes: `…, writing "前往", "空格"`',
+    "all": 'caption, then the legends: `…, writing "前往", "空格"`',
+    "none": "caption, without legends",
+}
 _CONDITIONING_IN_WORDS = {
     "per_skin": "the skin's own edges (Canny)",
     "shared": "one image of outlines, the same for all rows of a size",
@@ -446,6 +534,7 @@ def _write_card(folder: Path, tally: _Tally, parameters: DatasetParameters) -> N
         near_duplicate_bits=parameters.near_duplicate_bits,
         conditioning=_CONDITIONING_IN_WORDS[parameters.conditioning],
         mode=parameters.conditioning,
+        quoted=_QUOTED_IN_WORDS[parameters.quoted_legends],
         num_legends=tally.num_legends,
         left_out=f"Left out: {counts}." if counts else "None was left out.",
     )
@@ -542,11 +631,10 @@ def _check_row(folder: Path, row: Mapping[str, Any]) -> None:
             f"Skin '{skin}': the picture is {size} pixels and its conditioning image {control_size}; "
             "they must be equal."
         )
-    _, legends = split_legends(row["text"])
+    legends = legends_of(row["text"], row.get("legends"))
     if len(legends) != len(row["box"]):
         raise IncompleteDatasetError(
-            f"Skin '{skin}': {len(legends)} quoted legends and {len(row['box'])} quads; "
-            "each legend needs its own."
+            f"Skin '{skin}': {len(legends)} legends and {len(row['box'])} quads; each legend needs its own."
         )
     try:
         inside = quads_inside(as_quads(row["box"]), size)

@@ -29,14 +29,15 @@ _SHARES = frozenset({"edges", "layout", "legends", "colours"})
 """Families of metrics between 0 and 1 that are drawn; others have scales of their own."""
 
 
-def plot_training(rows: Rows) -> Figure:
+def plot_training(rows: Rows, *, is_stacked: bool = False) -> Figure:
     """Plot the losses of a training: over all, and of held-out skins by stretches of the noise schedule.
 
     Args:
         rows: Lines of the metrics file, of the kinds ``train`` and ``validation``.
+        is_stacked: Whether the two are above each other, for viewers that cut off what is wide.
     """
-    figure = _figure(11, 3.6)
-    left, right = figure.subplots(1, 2)
+    figure = _figure(8, 6.4) if is_stacked else _figure(11, 3.6)
+    left, right = figure.subplots(*((2, 1) if is_stacked else (1, 2)))
     train = [row for row in rows if row["kind"] == "train"]
     validation = _with(rows, "validation_loss")
     for axes in (left, right):

@@ -17,7 +17,9 @@ from markupsafe import Markup
 from PIL import Image
 from pydantic import Field
 
+from skin_pipeline.evaluation.held_out_floor import Floor, groups_of, small_legends, warning_of
 from skin_pipeline.evaluation.metrics import METRICS
+from skin_pipeline.evaluation.readers import READER_TITLES
 from skin_pipeline.evaluation.sets import GENERATED
 from skin_pipeline.evaluation.summarise import SKIPPED
 from skin_pipeline.evaluation.verdict import judge_training
@@ -67,6 +69,7 @@ class ReportSources:
     training_metrics: Sequence[Mapping[str, Any]]
     evaluation_scores: Mapping[str, Mapping[str, Any]]
     evaluation_items: Items
+    legend_floor: Floor
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,10 @@ def render_report(sources: ReportSources, parameters: ReportParameters) -> str:
         systems=[system for system in sources.evaluation_scores if system != SKIPPED],
         score_rows=list(_score_rows(sources.evaluation_scores)),
         skipped=sources.evaluation_scores.get(SKIPPED, {}),
+        floor=sources.legend_floor,
+        floor_readers=[READER_TITLES[name] for name in sources.legend_floor.get("readers", ())],
+        floor_rows=list(_floor_rows(sources.legend_floor)),
+        floor_warnings=list(_floor_warnings(sources.legend_floor)),
         rankings=list(page.rankings()),
         groups=page.groups(),
         num_pictures=len(sources.generated_skins),
@@ -294,6 +301,27 @@ def _cell(score: Mapping[str, Any] | None) -> tuple[str, str]:
     digits = 3 if abs(score["estimate"]) < 10 else 1
     interval = f"{score['low']:.{digits}f} to {score['high']:.{digits}f}, n = {score['num_skins']}"
     return f"{score['estimate']:.{digits}f}", interval
+
+
+def _floor_rows(floor: Floor) -> Iterator[tuple[str, str, int, list[tuple[str, str]]]]:
+    """Yield script, height, number of legends, and Sen.ACC and NED of each reader with their intervals."""
+    for script, height, figures in groups_of(floor) if "readers" in floor else ():
+        cells = [_change(group, prefix) for group in figures.values() for prefix in ("", "ned_")]
+        yield script, height, next(iter(figures.values()))["num_legends"], cells
+
+
+def _change(group: Mapping[str, Any], prefix: str) -> tuple[str, str]:
+    before, after, low, high = (
+        f"{group[prefix + name]:.2f}" for name in ("before", "after", "after_low", "after_high")
+    )
+    return f"{before} → {after}", f"{low} to {high}"
+
+
+def _floor_warnings(floor: Floor) -> Iterator[str]:
+    for name, summary in floor.get("readers", {}).items():
+        small = small_legends(summary)
+        if small:
+            yield f"{warning_of(name, small)}."
 
 
 def _origins(sources: ReportSources, history: History) -> tuple[list[WeightsOrigin], list[DatasetOrigin]]:

@@ -25,13 +25,13 @@ from skin_pipeline.errors import InputError
 from skin_pipeline.geometry import Size, quad_sizes, quads_inside
 from skin_pipeline.items import json_digest
 from skin_pipeline.prep.legend_heights import small_legends_warning
-from skin_pipeline.prep.publish import split_legends
+from skin_pipeline.prep.publish import legends_of
 from skin_pipeline.training.backend import Batch
 from skin_pipeline.training.buckets import Pixels, Placement, check_same_shape, training_size
 from skin_pipeline.training.cache import EncodingCache
 from skin_pipeline.training.config import TrainParameters
 from skin_pipeline.training.sampling import Draw, seed_of
-from skin_pipeline.training.text_legends import choose_legends, is_sampled_slot, quoted_legends
+from skin_pipeline.training.text_legends import choose_legends, is_sampled_slot, placed_legends
 from skin_pipeline.training.timesteps import timestep_at
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ class Sample:
         conditioning_image: The conditioning image's file.
         image_sha256: Digest of the target picture's file.
         placement: Brings both, and the boxes, to the size they are trained at.
-        boxes: Quads of the legends that the caption quotes, in pixels of the training picture.
-        texts: What they say, where text is trained or measured; else none.
+        boxes: Quads of the legends, in pixels of the training picture.
+        texts: What they say; none where the row does not say it of each quad.
     """
 
     id: str
@@ -141,9 +141,8 @@ def _warn_of_small_legends(samples: Sequence[Sample], base_model: str) -> None:
     """Say if legends are lower than what the base model's autoencoder keeps readable."""
     legends: list[tuple[str, float]] = []
     for sample in samples:
-        texts, heights = split_legends(sample.text)[1], quad_sizes(sample.boxes)[:, 1].tolist()
-        # A crop may have cut off some; then nobody knows which is which.
-        legends += zip(texts if len(texts) == len(heights) else [""] * len(heights), heights, strict=True)
+        heights = quad_sizes(sample.boxes)[:, 1].tolist()
+        legends += zip(sample.texts or [""] * len(heights), heights, strict=True)
     warning = small_legends_warning(legends, base_model)
     if warning:
         logger.warning("%s", warning)
@@ -206,13 +205,15 @@ def _place(row: Mapping[str, Any], source_size: Size, parameters: TrainParameter
 def _place_legends(
     row: Mapping[str, Any], placement: Placement, where: str, parameters: TrainParameters
 ) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-    """Return the quads of the legends that stay whole and, if they are to be read, what they say."""
+    """Return the quads of the legends that stay whole and, as far as the row tells it, what they say."""
     quads = row.get("box") or ()
-    if not (parameters.text.is_on or parameters.text.measure):
+    is_read = parameters.text.is_on or parameters.text.measure
+    texts = placed_legends(row, where) if is_read else legends_of(row["text"], row.get("legends"))
+    if len(texts) != len(quads):
         return tuple(placement.place_quads(quads).tolist()), ()
     placed = [
         (quad, text)
-        for one, text in zip(quads, quoted_legends(row, where), strict=True)
+        for one, text in zip(quads, texts, strict=True)
         for quad in placement.place_quads(one).tolist()
     ]
     return tuple(quad for quad, _ in placed), tuple(text for _, text in placed)

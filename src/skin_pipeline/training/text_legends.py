@@ -1,7 +1,8 @@
 """Which legends of a picture are read in a step. Loads no torch.
 
-The columns of a training set that text is trained by, as each row of train.jsonl gives them: the strings that
-its caption quotes (``gt_text``), their lengths (``text_length``) and their quads (``box``).
+The columns of a training set that text is trained by, as each row of train.jsonl gives them: the legends
+(``gt_text``), their lengths (``text_length``) and their quads (``box``). Whether the caption quotes them
+makes no difference.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from skin_pipeline.errors import InputError
 from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes
-from skin_pipeline.prep.publish import split_legends
+from skin_pipeline.prep.publish import legends_of
 from skin_pipeline.training.sampling import seed_of
 from skin_pipeline.training.text_parameters import TextParameters
 
@@ -40,17 +41,17 @@ class PictureLegends:
         return tuple(map(len, self.gt_text))
 
 
-def quoted_legends(row: Mapping[str, Any], where: str) -> list[str]:
-    """Return the strings that a row's caption quotes, one for each of its quads.
+def placed_legends(row: Mapping[str, Any], where: str) -> list[str]:
+    """Return what is written in each of a row's quads.
 
     Raises:
         InputError: There are more or fewer strings than quads.
     """
-    texts = split_legends(row["text"])[1]
+    texts = legends_of(row["text"], row.get("legends"))
     num_quads = len(row.get("box") or ())
     if len(texts) != num_quads:
         raise InputError(
-            f"{where} of the training set quotes {len(texts)} legends and has {num_quads} quads in 'box';"
+            f"{where} of the training set has {len(texts)} legends and {num_quads} quads in 'box';"
             " train.text needs one quad for each. Publish the training set anew, or set train.text.mode to"
             " none."
         )

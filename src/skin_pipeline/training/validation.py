@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from skin_pipeline.prep.publish import split_legends
 from skin_pipeline.training.backend import Batch, ModelFamily
 from skin_pipeline.training.cache import EncodingCache
 from skin_pipeline.training.config import TrainParameters
@@ -164,7 +163,7 @@ def subject_of(sample: Sample) -> dict[str, Any]:
     return {
         "skin": sample.id,
         "size_px": list(sample.size_px),
-        "texts": split_legends(sample.text)[1],
+        "texts": list(sample.texts),
         "boxes": boxes,
     }
 

@@ -153,13 +153,18 @@ def read_text(screened_skins: Items, resized_skins: Items, parameters: TextParam
 
 
 def render_glyphs(
-    edge_maps: Items, text_boxes: Items, parameters: GlyphParameters, dataset: DatasetParameters
+    edge_maps: Items,
+    text_boxes: Items,
+    resized_skins: Items,
+    parameters: GlyphParameters,
+    dataset: DatasetParameters,
 ) -> Plan:
     """Plan to render legends into edges.
 
     Args:
         edge_maps: The background.
         text_boxes: What was read, and where.
+        resized_skins: Where the weight of the type is looked at.
         parameters: Confidence, background, fonts.
         dataset: Says what the background is, if it is shared.
 
@@ -171,11 +176,13 @@ def render_glyphs(
     return Plan(
         "glyphs",
         partial(make_glyph_renderer, parameters),
-        sources={"edge_maps": edge_maps, "text_boxes": text_boxes},
+        sources={"edge_maps": edge_maps, "text_boxes": text_boxes, "resized_skins": resized_skins},
         parameters=parameters.item_parameters(),
         shared=parameters.shared_digests(),
         modules=(
+            "skin_pipeline.prep.edges",
             "skin_pipeline.prep.glyphs",
+            "skin_pipeline.recognition.crops",
             *MODULES_OF_OUTLINES,
             "skin_pipeline.typefaces",
             "skin_pipeline.geometry",

@@ -30,6 +30,7 @@ def create_pipeline() -> Pipeline:
                 inputs={
                     "edge_maps": "edge_maps",
                     "text_boxes": "text_boxes",
+                    "resized_skins": "resized_skins",
                     "parameters": "params:glyphs",
                     "dataset": "params:dataset",
                 },

@@ -14,6 +14,7 @@ def create_pipeline() -> Pipeline:
                 inputs={
                     "generated_skins": "generated_skins",
                     "train_dataset": "train_dataset",
+                    "control_images": "control_images",
                     "inference": "params:inference",
                     "parameters": "params:baselines",
                 },
@@ -26,6 +27,7 @@ def create_pipeline() -> Pipeline:
                     "generated_skins": "generated_skins",
                     "baseline_skins": "baseline_skins",
                     "train_dataset": "train_dataset",
+                    "control_images": "control_images",
                     "parameters": "params:evaluation",
                 },
                 outputs="picture_features",
@@ -37,6 +39,7 @@ def create_pipeline() -> Pipeline:
                     "generated_skins": "generated_skins",
                     "baseline_skins": "baseline_skins",
                     "picture_features": "picture_features",
+                    "control_images": "control_images",
                     "sheet_records": "sheet_records",
                     "resized_skins": "resized_skins",
                     "train_dataset": "train_dataset",
@@ -47,12 +50,33 @@ def create_pipeline() -> Pipeline:
                 name="score_pictures",
             ),
             Node(
+                nodes.read_legend_floor,
+                inputs={
+                    "generated_skins": "generated_skins",
+                    "train_dataset": "train_dataset",
+                    "parameters": "params:evaluation",
+                },
+                outputs="legend_floor_items",
+                name="read_legend_floor",
+            ),
+            Node(
+                nodes.summarise_legend_floor,
+                inputs={
+                    "legend_floor_items": "legend_floor_items",
+                    "generated_skins": "generated_skins",
+                    "train_dataset": "train_dataset",
+                    "parameters": "params:evaluation",
+                },
+                outputs="legend_floor",
+                name="summarise_legend_floor",
+            ),
+            Node(
                 nodes.summarise_scores,
                 inputs={
                     "evaluation_items": "evaluation_items",
                     "picture_features": "picture_features",
-                    "generated_skins": "generated_skins",
                     "train_dataset": "train_dataset",
+                    "legend_floor": "legend_floor",
                     "parameters": "params:evaluation",
                 },
                 outputs=["evaluation_scores", "evaluation_table"],

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from skin_pipeline.items import Folder, Items
 from skin_pipeline.reporting.figures import plot_scores, plot_training
 from skin_pipeline.reporting.report import ReportParameters, ReportSources, render_report
 
 
 def draw_training_curves(training_metrics: list[dict[str, Any]]) -> Any:
     """Return a figure of the training's losses, as in the report."""
-    return plot_training(training_metrics)
+    return plot_training(training_metrics, is_stacked=True)
 
 
 def draw_score_intervals(evaluation_scores: dict[str, dict[str, Any]]) -> Any:
@@ -17,38 +16,14 @@ def draw_score_intervals(evaluation_scores: dict[str, dict[str, Any]]) -> Any:
     return plot_scores(evaluation_scores)
 
 
-def write_report(
-    generated_skins: Items,
-    train_dataset: Folder,
-    controlnet_weights: Folder,
-    screened_skins: Items,
-    training_metrics: list[dict[str, Any]],
-    evaluation_scores: dict[str, dict[str, Any]],
-    evaluation_items: Items,
-    parameters: ReportParameters,
-) -> str:
+def write_report(parameters: ReportParameters, **shown: Any) -> str:
     """Write the report of a run.
 
     Args:
-        generated_skins: Pictures with their records.
-        train_dataset: What the weights were trained on.
-        controlnet_weights: The weights.
-        screened_skins: The raw files.
-        training_metrics: Losses by step.
-        evaluation_scores: By system and metric.
-        evaluation_items: Measures of each picture.
         parameters: How to show it.
+        **shown: What a run left, by the names of :class:`skin_pipeline.reporting.report.ReportSources`.
 
     Returns:
         One self-contained HTML page.
     """
-    sources = ReportSources(
-        generated_skins,
-        train_dataset,
-        controlnet_weights,
-        screened_skins,
-        training_metrics,
-        evaluation_scores,
-        evaluation_items,
-    )
-    return render_report(sources, parameters)
+    return render_report(ReportSources(**shown), parameters)

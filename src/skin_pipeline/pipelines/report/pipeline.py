@@ -6,7 +6,7 @@ from skin_pipeline.pipelines.report import nodes
 
 SHOWN = (
     "generated_skins", "train_dataset", "controlnet_weights", "screened_skins", "training_metrics",
-    "evaluation_scores", "evaluation_items",
+    "evaluation_scores", "evaluation_items", "legend_floor",
 )  # fmt: skip
 """What the report shows."""
 
