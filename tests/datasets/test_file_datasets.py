@@ -102,3 +102,22 @@ def test_a_page_is_rendered_when_it_is_made_from_something_else(page):
     page._filepath.unlink()
     page.save(PagePlan(render, "second"))
     assert page.load() == "<p>4</p>"
+
+
+def test_kedro_viz_shows_the_first_table_of_markdown_and_nothing_of_html(page, tmp_path):
+    assert not hasattr(page, "preview")
+    table = PageDataset(filepath=str(tmp_path / "evaluation.md"))
+    table.save(
+        "# Scores\n\n| metric | real |\n|---|---|\n| F1 | 1.000 [1, 1] |\n| KID |  |\n\n| other |\n|---|\n"
+    )
+    shown = table.preview()
+    assert shown["columns"] == ["metric", "real"]
+    assert shown["data"] == [["F1", "1.000 [1, 1]"], ["KID", ""]]
+    table.save("no table")
+    assert table.preview()["data"] == []
+
+
+def test_long_values_are_cut_in_a_preview(records):
+    records.save([{"quads": [[281.75, 12.75]] * 100, "note": "short"}])
+    ((quads, note),) = records.preview()["data"]
+    assert (len(quads), quads[-1], note) == (161, "…", "short")

@@ -568,6 +568,15 @@ def preview_type(dataset):
     return getattr(annotation, "__name__", str(annotation))
 
 
+def test_preview_of_packages_is_a_table_of_their_records(tmp_path):
+    packages = ItemsDataset(filepath=str(tmp_path / "packages"), suffix=".bds")
+    assert preview_type(packages) == "TablePreview"
+    pack = lambda tasks: [Output({"product": "baidu"}, content=b"x") for _ in tasks]  # noqa: E731
+    packages.save(Plan.from_tasks("export", tasks=[Task("a", {})], make_worker=lambda: pack))
+    assert packages.preview()["data"] == [["a", "baidu"]]
+    assert packages.contact_sheet() is None
+
+
 def test_preview_of_records_is_a_table(tmp_path, make_items):
     dataset = ItemsDataset(filepath=str(tmp_path / "captions"))
     assert preview_type(dataset) == "TablePreview"

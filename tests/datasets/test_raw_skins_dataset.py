@@ -205,3 +205,11 @@ def test_folders_that_are_anothers_are_left_out(folder):
 
 def test_no_files_are_no_items_where_that_is_allowed(tmp_path):
     assert len(RawSkinsDataset(filepath=str(tmp_path / "none"), may_be_empty=True).load()) == 0
+
+
+def test_packages_are_previewed_as_a_table(tmp_path):
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages/a.bds").write_bytes(b"123")
+    packages = RawSkinsDataset(filepath=str(tmp_path / "packages"), suffix=".bds")
+    assert packages.preview()["columns"] == ["file", "bytes"]
+    assert packages.preview()["data"] == [["a.bds", 3]]

@@ -49,11 +49,13 @@ def score(estimate):
 
 
 def test_a_run_is_described_in_the_words_of_the_forerunners_table(make_run):
-    losses = ({"validation_loss": 0.4, "step": 0}, {"validation_loss": 0.3, "step": 50}, {"loss": 0.1})
+    kind = {"kind": "validation"}
+    losses = ({**kind, "validation_loss": 0.4, "step": 0}, {**kind, "validation_loss": 0.3, "step": 50})
     described = describe_run(make_run("1", metrics=losses))
     assert described["type"] == "from scratch"
     assert described["num_skins"] == 102
     assert described["conditioning"] == "one shared image (layout:four_parts)"
+    assert described["verdict"] == "too early"
     assert (described["validation_loss"], described["validation_loss_step"]) == (0.3, 50)
     assert describe_run(make_run("3", init="embedded-canny"))["type"] == "fine-tuned from embedded-canny"
     assert describe_run(make_run("3"))["validation_loss"] is None
@@ -70,6 +72,12 @@ def test_the_best_of_each_metric_is_marked_by_its_own_direction(make_run):
     assert best == ["0.7 [0.6, 0.8]", "3 [2.9, 3.1]"]
     assert compare_runs(runs)["b"]["scores"]["edge_f1"]["estimate"] == 0.7
     assert compare_runs(runs)["c"]["scores"] == {}
+
+
+def test_one_skin_has_no_interval(make_run):
+    alone = {**score(0.5), "low": 0.5, "high": 0.5, "num_skins": 1}
+    page = render_comparison([make_run("a", scores={"edge_f1": alone})], CompareParameters())
+    assert "<td>0.5 (one skin: no interval)</td>" in page
 
 
 def test_pictures_of_the_same_prompt_stand_in_one_row(make_run):

@@ -105,6 +105,7 @@ def test_legends_of_24_px_survive_the_embedded_autoencoder() -> None:
     from diffusers import AutoencoderKL
 
     from skin_pipeline.base_models import EMBEDDED
+    from skin_pipeline.evaluation.legend_floor import LEAST_LEGENDS
     from skin_pipeline.evaluation.legends import HEIGHT_BINS
     from skin_pipeline.recognition.recognizers import PaddleRecognizer
     from skin_pipeline.recognition.weights import embedded_weights

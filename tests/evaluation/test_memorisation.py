@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skin_pipeline.errors import InputError
-from skin_pipeline.evaluation.memorisation import TrainingPictures, thumbnail
+from skin_pipeline.evaluation.memorisation import COPY_SHARE, TrainingPictures, copy_limit, thumbnail
 
 
 def flat(level):
@@ -58,3 +58,26 @@ def test_equal_training_pictures_make_no_finite_proportion():
 def test_one_training_picture_is_too_few():
     with pytest.raises(InputError, match="at least 2"):
         TrainingPictures([("a", flat(1))])
+
+
+def drawings(numbers):
+    """Return blocks of colour as unlike each other as skins are, one a number."""
+    blocks = [np.random.default_rng(number).integers(0, 256, (4, 6, 3), np.uint8) for number in numbers]
+    return [block.repeat(16, axis=0).repeat(16, axis=1) for block in blocks]
+
+
+def test_the_limit_of_copies_is_half_of_what_real_pictures_keep(training):
+    distances = [training.nearest(flat(level)).distance for level in (50, 90, 200)]
+    found = copy_limit(training, [flat(level) for level in (50, 90, 200)])
+    assert found == pytest.approx(COPY_SHARE * sorted(distances)[1])
+
+
+def test_a_copied_training_picture_is_below_the_limit_and_fresh_or_dull_ones_are_not():
+    learnt = drawings(range(40))
+    training = TrainingPictures([(str(number), picture) for number, picture in enumerate(learnt)])
+    limit = copy_limit(training, drawings(range(100, 110)))
+    rough = learnt[7].astype(int) + np.random.default_rng(0).integers(-24, 25, learnt[7].shape)
+    assert training.nearest(learnt[7]).distance < limit
+    assert training.nearest(rough.clip(0, 255).astype(np.uint8)).distance < limit
+    assert min(training.nearest(picture).distance for picture in drawings(range(200, 230))) > limit
+    assert training.nearest(np.mean(learnt, axis=0).astype(np.uint8)).distance > limit

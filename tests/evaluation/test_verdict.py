@@ -70,3 +70,23 @@ def test_validations_need_not_be_evenly_spaced_and_other_rows_are_left_aside():
     rows = curve(FLAT, FLAT)
     rows.insert(3, {"step": 250, "kind": "train", "loss": 9.0})
     assert judge_training(rows) == judge_training(curve(FLAT, FLAT))
+
+
+COPY = "'a' was drawn as training picture 'b' (distance 2.1; copies lie below 13.5)"
+
+
+def test_copies_of_training_pictures_are_memorising_whatever_the_losses_are():
+    rows = curve(IMPROVING, IMPROVING, drawn_copied=[0.0] * 6 + [1.0], drawn_copies=[[]] * 6 + [[COPY] * 2])
+    verdict = judge_training(rows)
+    assert (verdict.name, verdict.best_step) == ("memorising", 600)
+    assert f"100% of the pictures drawn at step 600 are training pictures over again: {COPY}, and 1" in str(
+        verdict
+    )
+    assert judge_training(rows[-1:]).name == "memorising"  # that takes no three validations
+
+
+def test_half_of_the_pictures_or_earlier_ones_are_not_enough():
+    half = curve(FLAT, FLAT, drawn_copied=[0.5] * 7, drawn_copies=[[COPY]] * 7)
+    assert judge_training(half).name == "flat"
+    earlier = curve(FLAT, FLAT, drawn_copied=[1.0] * 6 + [0.0], drawn_copies=[[COPY]] * 6 + [[]])
+    assert judge_training(earlier).name == "flat"

@@ -15,7 +15,7 @@ FEW = (
     "train.max_train_steps=2,train.checkpointing_steps=2,train.validation_steps=2,train.lr_warmup_steps=0,"
     "train.num_validation_samples=2,train.num_validation_pictures=1,train.validation_inference_steps=2,"
     "train.train_batch_size=2,train.crop_px=128,inference.num_inference_steps=2,inference.seeds=[0],"
-    "inference.num_conditioning=1,inference.num_threads=1"
+    "inference.num_conditioning=1,inference.num_threads=1,packages.max_skins=1"
 )
 PACKAGES = ("four_parts_shared", "four_parts_canny", "four_parts_glyph_1024", "four_parts_canny_glyph_1024",
             "key_elements_512", "key_elements_1024", "text_loss")  # fmt: skip

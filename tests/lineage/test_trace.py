@@ -43,6 +43,7 @@ class Place:
             "screened_skins": ItemsDataset(filepath=at("screened_skins"), source_folder=at("01_raw")),
             "train_dataset": FolderDataset(filepath=at("train_dataset")),
             "controlnet_weights": FolderDataset(filepath=at("controlnet")),
+            "control_images": ItemsDataset(filepath=at("control_images"), suffix=".png"),
             "generated_skins": ItemsDataset(filepath=at("generated_skins"), suffix=".png"),
             "baidu_packages": ItemsDataset(filepath=at("baidu_packages"), suffix=".bds"),
             "rejected_skins": JSONLinesDataset(filepath=at("rejected.jsonl")),
@@ -70,6 +71,7 @@ class Place:
         weights = partial(write_weights, number, dataset.digest)
         self._save("controlnet_weights", FolderPlan(weights), ["train_dataset"])
         shutil.copytree(self.folder / "controlnet", self.folder / f"runs/training{number}/weights")
+        self.datasets["control_images"].save(Plan.from_tasks("control_images", tasks=(), make_worker=list))
         self._save("generated_skins", self._pictures(number), ["controlnet_weights", "train_dataset"])
         generated = self.datasets["generated_skins"].load()
         self._save("baidu_packages", Plan("pack", lambda: pack, {"picture": generated}), ["generated_skins"])
@@ -290,6 +292,42 @@ def test_without_a_history_the_present_is_known_and_the_past_is_a_gap(tmp_path: 
     assert (then.weights.step, then.dataset.raw_skins) == (40, None)
     assert "before this workspace kept a history" in then.gaps[0]
     assert "what their training set held was not noted" in trace(place.workspace(), "mine/a").gaps[0]
+
+
+def drawn_picture(place: Place, sha256: str) -> Plan:
+    """Plan a picture that the weights of the first run made on a control image."""
+    weights = place.datasets["controlnet_weights"].load()
+    record = {
+        **{"seed": 0, "prompt": "a keyboard skin", "weights_digest": weights.digest, "settings": {}},
+        **{"base_model": "embedded", "base_model_digest": "ba" * 32, "outlines_of": "layout:four_parts"},
+        **{"conditioning": "four_parts_0a1b2c3d", "conditioning_sha256": sha256},
+    }
+    paint = lambda tasks: [Output(record, np.zeros((8, 8, 3), np.uint8)) for _ in tasks]  # noqa: E731
+    task = Task("four_parts_0a1b2c3d/x-0", {"conditioning": Item("conditioning", {}, sha256)})
+    return Plan.from_tasks("inference", tasks=[task], make_worker=lambda: paint)
+
+
+def test_a_picture_on_a_control_image_leads_to_its_layout_and_legends(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for name in ("a", "b", "c"):
+        write_raw(tmp_path, name, name.encode())
+    place.play(1, FIRST)
+    record = {"outlines_of": "layout:four_parts", "legends": [{"text": "发射", "quad": []}]}
+    draw = lambda tasks: [Output(record, np.full((8, 8), 255, np.uint8)) for _ in tasks]  # noqa: E731
+    drawing = Task("four_parts_0a1b2c3d", {})
+    plan = Plan.from_tasks("control_images", tasks=[drawing], make_worker=lambda: draw)
+    place.datasets["control_images"].save(plan)
+    (image,) = place.datasets["control_images"].load().values()
+    place.datasets["generated_skins"].save(drawn_picture(place, image.sha256))
+    origin = trace(place.workspace(), "four_parts_0a1b2c3d/x-0")
+    assert (origin.picture.outlines_of, origin.picture.legends) == ("layout:four_parts", ("发射",))
+    assert origin.gaps == ()
+    assert "1 drawn on it, no skin is behind it: 发射" in as_text(origin)
+
+    place.datasets["generated_skins"].save(drawn_picture(place, "another"))
+    origin = trace(place.workspace(), "four_parts_0a1b2c3d/x-0")
+    assert (origin.picture.outlines_of, origin.picture.legends) == ("layout:four_parts", None)
+    assert "on the control image 'four_parts_0a1b2c3d' is not known" in as_text(origin)
 
 
 def test_json_holds_everything_and_text_counts_the_rest(place: Place) -> None:

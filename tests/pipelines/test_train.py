@@ -59,4 +59,5 @@ def test_the_node_trains(tmp_path: Path) -> None:
     assert kept.stat().st_mtime_ns == written  # nothing was judged anew
     verdict = judge_training(metrics)
     assert verdict["verdict"] in {"still improving", "flat", "overfitting", "getting worse"}
-    assert "1. Fewer than" in verdict["rule"]
+    assert all(row["drawn_nearest_distance"] > 0 and row["drawn_copied"] == 0 for row in validations)
+    assert "1. More than half" in verdict["rule"]

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,8 +34,8 @@ def row(tmp_path):
     }
 
 
-def judge(taken):
-    return PictureJudge(EdgeParameters(), EvaluationParameters(readers=()), taken.append)
+def judge(taken, dataset=Path("none")):
+    return PictureJudge(dataset, EdgeParameters(), EvaluationParameters(readers=()), taken.append)
 
 
 def test_a_sheet_becomes_a_row_of_scores_once(row, tmp_path):
@@ -48,7 +49,7 @@ def test_a_sheet_becomes_a_row_of_scores_once(row, tmp_path):
     kept.write_text(kept.read_text().replace("0.5", "0.25"))  # what was judged is not judged again
     judge(taken)(row)
     assert taken[-1]["drawn_edge_f1"] == 0.25
-    other = PictureJudge(EdgeParameters(low=60), EvaluationParameters(readers=()), taken.append)
+    other = PictureJudge(Path("none"), EdgeParameters(low=60), EvaluationParameters(readers=()), taken.append)
     other(row)
     assert taken[-1]["drawn_edge_f1"] == 0.5  # but with other edges
 
@@ -74,3 +75,34 @@ def test_rows_of_older_trainings_tell_no_subjects(row):
     judge(taken)({"kind": "picture", "step": 1, "path": row["path"]})
     judge(taken)({"kind": "train", "step": 1, "loss": 0.2})
     assert len(taken) == 2
+
+
+def publish(folder, **splits):
+    """Write a training set with flat pictures of these levels."""
+    (folder / "images").mkdir(parents=True)
+    for split, levels in splits.items():
+        lines = []
+        for level in levels:
+            picture = np.full((64, 96, 3), level, np.uint8)
+            Image.fromarray(picture).save(folder / f"images/{level}.png")
+            lines.append(json.dumps({"text": "", "image": f"images/{level}.png", "skin": f"grey {level}"}))
+        (folder / f"{split}.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def test_pictures_that_are_training_pictures_over_again_are_named(row, tmp_path, caplog):
+    """The second picture of the sheet is flat, of level 128; the first is like none."""
+    dataset = publish(tmp_path / "set", train=[20, 60, 126, 250], validation=[40, 90, 190])
+    scores = judge([], dataset).judge(row)
+    assert scores["drawn_copied"] == 0.5
+    (copy,) = scores["drawn_copies"]
+    assert copy.startswith("'b' was drawn as training picture 'grey 126' (distance 0.")
+    assert f"Step 2: {copy}." in caplog.text
+
+    fresh = publish(tmp_path / "other", train=[20, 60, 250], validation=[40, 90, 190])
+    (tmp_path / FILE_NAME).unlink()
+    assert judge([], fresh).judge(row)["drawn_copied"] == 0.0
+
+
+def test_a_training_set_with_nothing_held_out_tells_of_no_copies(row, tmp_path):
+    assert "drawn_copied" not in judge([], publish(tmp_path / "set", train=[20, 126])).judge(row)

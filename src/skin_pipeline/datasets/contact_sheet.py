@@ -14,9 +14,14 @@ from typing import Any
 from kedro_datasets._typing import ImagePreview, TablePreview
 from PIL import Image, ImageOps
 
+PICTURE_SUFFIX = ".png"
+"""Of items that are pictures; others, such as packages, are shown by their records."""
 MAX_PICTURES = 24
 MAX_PIXELS = 50_000_000
 """A larger picture is left off a sheet: decoding it would take longer than looking at it."""
+PREVIEW_ROWS = 8
+"""Records in a table."""
+_CELL_CHARACTERS = 160
 
 
 def sample(values: Sequence[Any], count: int) -> list[Any]:
@@ -94,6 +99,7 @@ def table_preview(records: Sequence[Mapping[str, Any]]) -> TablePreview:
 
 def _cell(value: object) -> object:
     """Return what a cell shows of a value."""
-    if isinstance(value, str | int | float):
+    if isinstance(value, int | float):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _CELL_CHARACTERS else f"{text[:_CELL_CHARACTERS]}…"

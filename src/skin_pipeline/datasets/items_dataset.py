@@ -12,6 +12,8 @@ from kedro_datasets._typing import ImagePreview, TablePreview
 
 from skin_pipeline.datasets.contact_sheet import (
     MAX_PICTURES,
+    PICTURE_SUFFIX,
+    PREVIEW_ROWS,
     draw_contact_sheet,
     image_preview,
     table_preview,
@@ -20,8 +22,6 @@ from skin_pipeline.datasets.item_folder import MANIFEST, ItemFolder, Summary
 from skin_pipeline.datasets.item_list import Entry, ItemList
 from skin_pipeline.engines import make_engine, read_engine
 from skin_pipeline.items import Item, Items, Plan, StoredRecord, json_digest
-
-PREVIEW_ROWS = 8
 
 
 class StoredItem(Item):
@@ -190,7 +190,7 @@ class ItemsDataset(AbstractDataset[Plan, Items]):
 
     @property
     def _has_pictures(self) -> bool:
-        return self._folder.suffix is not None or self._folder.source_folder is not None
+        return self._folder.suffix == PICTURE_SUFFIX or self._folder.source_folder is not None
 
     def _preview_pictures(self) -> ImagePreview:
         return image_preview(self.contact_sheet())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
 
 from skin_pipeline.datasets.atomic import storage_errors, write_atomically
+from skin_pipeline.datasets.contact_sheet import table_preview
 from skin_pipeline.datasets.jsonlines_dataset import file_manifest, read_existing
 from skin_pipeline.items import PagePlan, json_digest
 
@@ -74,8 +78,30 @@ class PageDataset(AbstractDataset[str | PagePlan, str]):
         """Return the sha256 of the file by its name."""
         return file_manifest(self._filepath)
 
+    @property
+    def preview(self) -> Callable[[], TablePreview]:
+        """What kedro-viz shows: the first table of a page in Markdown. Of pages in HTML it shows nothing.
+
+        Raises:
+            AttributeError: The page is not in Markdown.
+        """
+        if self._filepath.suffix != ".md":
+            raise AttributeError(f"{self._filepath.name} has no preview: it is not Markdown.")
+        return self._preview_table
+
+    def _preview_table(self) -> TablePreview:
+        names, *rows = _first_table(self.load()) or [[]]
+        return table_preview([dict(zip(names, row, strict=True)) for row in rows])
+
     def _exists(self) -> bool:
         return self._filepath.is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+def _first_table(markdown: str) -> list[list[str]]:
+    """Return the cells of a page's first table, its heading first, without the rule below that."""
+    below = dropwhile(lambda line: not line.startswith("|"), markdown.splitlines())
+    table = list(takewhile(lambda line: line.startswith("|"), below))
+    return [row.removeprefix("| ").removesuffix(" |").split(" | ") for row in table[:1] + table[2:]]

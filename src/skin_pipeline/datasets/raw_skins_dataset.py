@@ -14,14 +14,17 @@ from typing import Any
 
 import orjson
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import ImagePreview
+from kedro_datasets._typing import ImagePreview, TablePreview
 
 from skin_pipeline.datasets.atomic import storage_errors, write_atomically
 from skin_pipeline.datasets.contact_sheet import (
     MAX_PICTURES,
+    PICTURE_SUFFIX,
+    PREVIEW_ROWS,
     draw_contact_sheet,
     image_preview,
     sample,
+    table_preview,
 )
 from skin_pipeline.datasets.item_folder import ItemFolder
 from skin_pipeline.datasets.item_list import file_stat
@@ -148,9 +151,17 @@ class RawSkinsDataset(AbstractDataset[Plan, Items]):
         paths = sorted(file.path for _, file in self._files() if self._problem(file) is None)
         return draw_contact_sheet([Path(path) for path in sample(paths, MAX_PICTURES)])
 
-    def preview(self) -> ImagePreview:
-        """Return the contact sheet for kedro-viz."""
+    @property
+    def preview(self) -> Callable[[], ImagePreview] | Callable[[], TablePreview]:
+        """What kedro-viz shows: a contact sheet of pictures, or a table of packages."""
+        return self._preview_pictures if self._suffix == PICTURE_SUFFIX else self._preview_files
+
+    def _preview_pictures(self) -> ImagePreview:
         return image_preview(self.contact_sheet())
+
+    def _preview_files(self) -> TablePreview:
+        files = sample(sorted(self._files(), key=itemgetter(0)), PREVIEW_ROWS)
+        return table_preview([{"file": name, "bytes": entry.stat().st_size} for name, entry in files])
 
     def _made(self) -> Iterator[ItemFolder]:
         """Return the folders inside that plans were saved to, or may have been."""

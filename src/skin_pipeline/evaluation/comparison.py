@@ -16,6 +16,7 @@ from pydantic import Field
 from skin_pipeline.errors import IncompleteDatasetError
 from skin_pipeline.evaluation.metrics import METRICS
 from skin_pipeline.evaluation.sets import GENERATED
+from skin_pipeline.evaluation.verdict import judge_training
 from skin_pipeline.items import Item, Items
 from skin_pipeline.pages import page_environment, webp_uri
 from skin_pipeline.schemas import Parameters
@@ -86,8 +87,8 @@ def describe_run(run: ComparedRun) -> dict[str, Any]:
         run: The workspace.
 
     Returns:
-        Type, skins, conditioning, resolution in pixels, base model, steps, pictures seen, and the lowest
-        held-out loss with the step where it was reached; JSON.
+        Type, skins, conditioning, resolution in pixels, base model, steps, pictures seen, the lowest held-out
+        loss with the step where it was reached, and the verdict on the training; JSON.
     """
     parameters = run.card["parameters"]
     start = parameters["controlnet_init"]
@@ -105,6 +106,7 @@ def describe_run(run: ComparedRun) -> dict[str, Any]:
         "images_seen": run.card["images_seen"],
         "validation_loss": loss,
         "validation_loss_step": step,
+        "verdict": judge_training([row for row in run.metrics if row.get("kind") == "validation"]).name,
     }
 
 
@@ -173,6 +175,7 @@ def _fact_rows(facts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, li
         "images_seen": "Pictures seen",
         "validation_loss": "Lowest held-out loss",
         "validation_loss_step": "… at step",
+        "verdict": "Verdict on the training",
     }
     for name, title in titles.items():
         values = [run[name] for run in facts.values()]
@@ -197,7 +200,8 @@ def _cell(score: Mapping[str, Any] | None, best: float | None) -> Cell:
     if score is None:
         return Cell("–")
     estimate, low, high = (float(score[name]) for name in ("estimate", "low", "high"))
-    text = f"{estimate:.3g} [{low:.3g}, {high:.3g}]"
+    spread = f"[{low:.3g}, {high:.3g}]" if score["num_skins"] > 1 else "(one skin: no interval)"
+    text = f"{estimate:.3g} {spread}"
     return Cell(text, is_best=best is not None and estimate == best)
 
 

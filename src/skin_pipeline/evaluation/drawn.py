@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from skin_pipeline.evaluation.edges import edge_agreement, outlines
 from skin_pipeline.evaluation.legends import normalised_edit_similarity, read_legends
+from skin_pipeline.evaluation.memorisation import TrainingPictures
 from skin_pipeline.evaluation.readers import ReaderName, load_reader
 from skin_pipeline.evaluation.score import LEGEND_INSET
 from skin_pipeline.prep.edges import EdgeParameters, trace_edges
@@ -23,6 +24,8 @@ Picture = npt.NDArray[np.uint8]
 class DrawnSkin(NamedTuple):
     """A drawn picture, what it was drawn from, and what is written on it."""
 
+    skin: str
+    """The held-out skin that its conditioning image and caption are of."""
     conditioning: Picture
     """(H, W, 3)"""
     drawn: Picture
@@ -72,3 +75,29 @@ def score_drawn(
         scores[f"drawn_sen_acc_{name}"] = float(np.mean([one.read == one.truth for one in readings]))
         scores[f"drawn_ned_{name}"] = float(np.mean(alike))
     return scores
+
+
+def find_copies(skins: Sequence[DrawnSkin], training: TrainingPictures, limit: float) -> Mapping[str, Any]:
+    """Tell which drawn skins are training pictures over again.
+
+    Args:
+        skins: At least one.
+        training: All training pictures.
+        limit: Of :func:`skin_pipeline.evaluation.memorisation.copy_limit`.
+
+    Returns:
+        ``drawn_nearest_distance``, the mean distance to the nearest training picture; ``drawn_copied``, the
+        share of copies; and ``drawn_copies``, a line for each, with the training picture.
+    """
+    nearest = [training.nearest(skin.drawn) for skin in skins]
+    copies = [
+        f"'{skin.skin}' was drawn as training picture '{found.skin}' (distance {found.distance:.1f};"
+        f" copies lie below {limit:.1f})"
+        for skin, found in zip(skins, nearest, strict=True)
+        if found.distance < limit
+    ]
+    return {
+        "drawn_nearest_distance": float(np.mean([found.distance for found in nearest])),
+        "drawn_copied": len(copies) / len(skins),
+        "drawn_copies": copies,
+    }

@@ -9,12 +9,19 @@ A small distance alone says little where all skins of a kind are alike, so it is
 that training picture is from the nearest other training picture (Alaa et al. 2022, "authenticity"): below 1
 the generated picture lies nearer to it than any sibling does. Of independent draws from the same skins,
 about half lie below 1, so the figure to compare with is that of real held-out pictures.
+
+A *copy* is a generated picture that lies nearer to a training picture than :data:`COPY_SHARE` (half) of the
+distance that held-out real pictures have to theirs, the median of them. It takes no statistics to tell that
+from chance: more than half of the real pictures lie beyond it by the limit's making. Nor does a dull picture
+count: the mean of all training pictures, the dullest there is, lies nearer to each of them than they lie to
+each other by a factor of 1/√2 = 0.71 only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 
 import cv2
 import numpy as np
@@ -25,6 +32,7 @@ from skin_pipeline.errors import InputError
 from skin_pipeline.prep.duplicates import hash_distance, perceptual_hash
 
 THUMBNAIL_SIDE = 32
+COPY_SHARE = 0.5
 _EXACTLY = 16
 """So many of the roughly nearest are compared exactly."""
 
@@ -105,6 +113,19 @@ class TrainingPictures:
         exact[few == leave_out] = np.inf
         best = int(exact.argmin())
         return int(few[best]), float(np.sqrt(exact[best]) / THUMBNAIL_SIDE)
+
+
+def copy_limit(training: TrainingPictures, held_out: Iterable[npt.NDArray[np.uint8]]) -> float:
+    """Return the distance to the nearest training picture below which a generated picture is a copy of it.
+
+    Args:
+        training: All training pictures.
+        held_out: Real pictures that were not trained on, (H, W, 3) uint8 RGB; at least one.
+
+    Returns:
+        :data:`COPY_SHARE` of the median of their distances, in CIELAB.
+    """
+    return COPY_SHARE * median(training.nearest(picture).distance for picture in held_out)
 
 
 def thumbnail(picture: npt.NDArray[np.uint8]) -> Thumbnail:

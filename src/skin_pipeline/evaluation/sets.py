@@ -2,7 +2,8 @@
 
 Every picture is an item ``<system>/<id>`` whose record says which ``system`` made it, which ``skin`` its
 conditioning image is of, its ``prompt`` and ``seed``. Systems are ``generated``, the baselines by their names
-and ``real``: the real skins of those conditioning images. ``reference`` holds further real skins.
+and ``real``: the real skins of those conditioning images, none where they were drawn from layouts.
+``reference`` holds further real skins.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ def judged_pictures(generated: Items, baselines: Items, dataset: Folder, rows: M
         generated: Pictures with the records of the pipeline ``inference``.
         baselines: The same made by something else, each record with its ``system``.
         dataset: The training set.
-        rows: Its rows by skin.
+        rows: Its rows, by skin, of those that pictures were conditioned on.
 
     Raises:
         InputError: There are no generated pictures.
@@ -35,8 +36,7 @@ def judged_pictures(generated: Items, baselines: Items, dataset: Folder, rows: M
         for item in baselines.values()
         if item.id.partition("/")[2] in generated
     ]
-    used = sorted({str(item.record["conditioning"]) for item in generated.values()})
-    return Items([*made, *(_real(REAL, dataset, rows[skin]) for skin in used)])
+    return Items([*made, *(_real(REAL, dataset, rows[skin]) for skin in sorted(rows))])
 
 
 def reference_pictures(judged: Items, dataset: Folder, rows: Mapping[str, Row], max_reference: int) -> Items:

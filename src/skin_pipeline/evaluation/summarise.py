@@ -47,6 +47,9 @@ NamedScore = tuple[str, Score]
 """A metric and its score."""
 
 SKIPPED = "skipped"
+_CNPP_COUNT = "cnpp_num_found"
+_OF_SETS = frozenset({"distribution", "diversity"})
+"""Families of metrics of which a single skin has none."""
 
 
 def summarise(
@@ -87,7 +90,9 @@ def _scores_of_pictures(records: Sequence[Record], parameters: EvaluationParamet
             values = _means_by_skin(some, metric.field)
             if values:
                 yield name, _score(_mean(values, parameters), len(some))
-    yield "cnpp_f1", _controlnet_plus_plus(records, parameters)
+    paired = [record for record in records if _CNPP_COUNT in record]
+    if paired:
+        yield "cnpp_f1", _controlnet_plus_plus(paired, parameters)
     chances = _colour_chances(records)
     if chances:
         yield "colour_chance", _score(_mean(chances, parameters), len(records))
@@ -123,7 +128,7 @@ def _controlnet_plus_plus(records: Sequence[Record], parameters: EvaluationParam
     """F1 of all pictures of a condition together, then the mean over conditions."""
     counts: dict[str, npt.NDArray[np.int64]] = {}
     for record in records:
-        both = int(record["cnpp_num_found"]) + int(record["cnpp_num_wanted"])
+        both = int(record[_CNPP_COUNT]) + int(record["cnpp_num_wanted"])
         found = np.array([2 * int(record["cnpp_true_positives"]), both])
         counts[record["skin"]] = counts.get(record["skin"], np.zeros(2, dtype=np.int64)) + found
     values = [float(right / both) if both else 0.0 for _, (right, both) in sorted(counts.items())]
@@ -237,6 +242,7 @@ def _score(interval: Interval, num_pictures: int, note: str | None = None) -> Sc
 
 def _reason(metric: str, measured: Items, reference: Items, parameters: EvaluationParameters) -> str:
     """Say why a metric could not be taken."""
+    num_skins = len({item.record["skin"] for item in measured.values()})
     needs_clip = metric in {"cmmd", "clip_score"} or metric.endswith("_clip")
     reasons: list[tuple[bool, str]] = [
         (needs_clip and parameters.clip is None, "needs CLIP weights: evaluation.clip names none"),
@@ -253,8 +259,16 @@ def _reason(metric: str, measured: Items, reference: Items, parameters: Evaluati
             METRICS[metric].family == "distribution" and len(reference) < 2,
             f"needs at least 2 real skins to compare with, the reference has {len(reference)}",
         ),
+        (
+            metric.startswith("cnpp") and not any(_CNPP_COUNT in one.record for one in measured.values()),
+            "needs real skins behind the conditioning images, and these were drawn from layouts",
+        ),
         ("ms_ssim" in metric, "needs pictures with sides of at least 176 px"),
         (metric.startswith("seeds_"), "needs two seeds of one prompt and conditioning image"),
+        (
+            (METRICS[metric].family in _OF_SETS or metric == "colour_chance") and num_skins < 2,
+            f"needs at least 2 conditioning images, got {num_skins}",
+        ),
         (METRICS[metric].family == "colours", "no prompt names colours of such parts"),
         (METRICS[metric].family == "layout", "neither layout nor conditioning image shows keys"),
         (METRICS[metric].family == "memorisation", "needs at least 2 training pictures"),

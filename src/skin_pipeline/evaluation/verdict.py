@@ -9,19 +9,23 @@ if it is larger than its own standard error over the stretches of the noise sche
 for: where one stretch rises and the others fall, nothing can be said. *Lately* is from the validation at or
 before two thirds of the steps to the last one.
 
-1. Fewer than :data:`LEAST_VALIDATIONS` validations: ``too early``.
-2. The held-out loss lies above its lowest value by a change that counts, and since then the loss of learnt
+1. More than half of the pictures drawn last, for held-out skins, are copies of training pictures
+   (``drawn_copied``, where measured): ``memorising``, whatever the losses are. A copy lies nearer to a
+   training picture than half of the distance that held-out real pictures have to theirs, the median of
+   them; see :mod:`skin_pipeline.evaluation.memorisation`.
+2. Fewer than :data:`LEAST_VALIDATIONS` validations: ``too early``.
+3. The held-out loss lies above its lowest value by a change that counts, and since then the loss of learnt
    skins has fallen by more than the tolerance: what is learned no longer holds for other skins. If the
    held-out loss over that of learnt skins has grown to :data:`MEMORISING_GAP` times what it was at the start,
    it is ``memorising``; otherwise ``overfitting``.
-3. The held-out loss lies above its lowest value by a change that counts, and that of learnt skins has not
+4. The held-out loss lies above its lowest value by a change that counts, and that of learnt skins has not
    fallen: ``getting worse``, for them too: the learning rate is too high, or the weights it started from knew
    better.
-4. The held-out loss has lately fallen by a change that counts, or the adherence of drawn pictures to their
+5. The held-out loss has lately fallen by a change that counts, or the adherence of drawn pictures to their
    conditioning images (``drawn_edge_f1``, where measured) has lately risen by more than
    :data:`ADHERENCE_STEP`: ``still improving``. ControlNets learn to obey suddenly, while the loss hardly
    moves.
-5. Otherwise it is ``flat``.
+6. Otherwise it is ``flat``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +38,7 @@ TOLERANCE = 0.01
 LEAST_VALIDATIONS = 3
 MEMORISING_GAP = 1.5
 ADHERENCE_STEP = 0.02
+MOST = 0.5
 _LATELY = 2 / 3
 _STRETCH = "validation_loss_t"
 
@@ -44,7 +49,7 @@ _ADVICE: Mapping[VerdictName, str] = {
     "still improving": "Raise train.max_train_steps and run again as a new training.",
     "flat": "More steps will not help; more or other skins, or another learning rate, may.",
     "overfitting": "Stop at the best step, or train on more skins.",
-    "memorising": "Stop at the best step and train on more skins; look at the nearest training pictures.",
+    "memorising": "Stop earlier, or train on more skins; look at the nearest training pictures.",
     "getting worse": "Lower train.learning_rate, or stop at the best step.",
 }
 
@@ -74,9 +79,12 @@ def judge_training(rows: Sequence[Mapping[str, Any]]) -> Verdict:
 
     Args:
         rows: One a validation in the order of steps, with ``step`` and ``validation_loss``, and as far as
-            measured ``learnt_loss`` and ``drawn_edge_f1``. Rows without a ``validation_loss`` are left aside.
+            measured ``learnt_loss``, ``drawn_edge_f1``, ``drawn_copied`` and ``drawn_copies``. Rows with
+            none of these are left aside.
     """
     curve = [row for row in rows if row.get("validation_loss") is not None]
+    if copied := _copied(rows):
+        return Verdict("memorising", copied, _best(curve)["step"] if curve else None)
     if len(curve) < LEAST_VALIDATIONS:
         because = f"there are {len(curve)} validations, a verdict takes {LEAST_VALIDATIONS}."
         return Verdict("too early", because, _best(curve)["step"] if curve else None)
@@ -98,6 +106,19 @@ def judge_training(rows: Sequence[Mapping[str, Any]]) -> Verdict:
         return Verdict("still improving", because, best["step"])
     because = f"the held-out loss changed by {-fall:+.1%} since step {since['step']}."
     return Verdict("flat", because, best["step"])
+
+
+def _copied(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say that most of the pictures drawn last are copies of training pictures, if they are."""
+    last = next((row for row in reversed(rows) if row.get("drawn_copied") is not None), None)
+    if last is None or last["drawn_copied"] <= MOST:
+        return None
+    copies = last["drawn_copies"]
+    others = f", and {len(copies) - 1} more" if len(copies) > 1 else ""
+    return (
+        f"{last['drawn_copied']:.0%} of the pictures drawn at step {last['step']} are training pictures over"
+        f" again: {copies[0]}{others}."
+    )
 
 
 def _judge_rise(curve: Sequence[Mapping[str, Any]], best: Mapping[str, Any], rise: float) -> Verdict:

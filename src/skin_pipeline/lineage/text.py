@@ -5,7 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from skin_pipeline.lineage.history import Run
-from skin_pipeline.lineage.trace import DatasetOrigin, Origin, RawSkin, Training, Use, WeightsOrigin
+from skin_pipeline.lineage.trace import (
+    DatasetOrigin,
+    Origin,
+    PictureOrigin,
+    RawSkin,
+    Training,
+    Use,
+    WeightsOrigin,
+)
 
 SHOWN = 8
 """Raw files and pictures named in words; the rest are counted."""
@@ -38,6 +46,7 @@ def _origin(origin: Origin) -> Iterator[str]:
         yield _line("prompt", picture.prompt)
         yield _line("seed", str(picture.seed))
         yield _line("conditioning", f"{picture.conditioning}, sha256 {picture.conditioning_sha256[:_DIGITS]}")
+        yield from _drawn(picture)
         yield from _run("generated", picture.run)
     elif origin.package is not None:
         yield f"Picture {origin.package.item}"
@@ -45,6 +54,16 @@ def _origin(origin: Origin) -> Iterator[str]:
         yield from _weights(origin.weights)
     if origin.dataset is not None:
         yield from _dataset(origin.dataset)
+
+
+def _drawn(picture: PictureOrigin) -> Iterator[str]:
+    """Say what a conditioning image was drawn from, if it is no skin's own."""
+    if picture.outlines_of is None:
+        return
+    yield _line("outlines of", picture.outlines_of)
+    if picture.legends is not None:
+        written = f": {' '.join(picture.legends)}" if picture.legends else ""
+        yield _line("legends", f"{len(picture.legends)} drawn on it, no skin is behind it{written}")
 
 
 def _weights(weights: WeightsOrigin) -> Iterator[str]:

@@ -42,8 +42,10 @@ class PictureOrigin:
         file: Where it lies; None if it does no more.
         prompt: What was asked for.
         seed: Of its noise.
-        conditioning: Id of the skin whose conditioning image was used.
+        conditioning: Id of the skin whose conditioning image was used, or of a control image.
         conditioning_sha256: Of that image.
+        outlines_of: What it shows the outlines of, if not of a skin: ``layout:four_parts``.
+        legends: What is written on a control image that was drawn for this; None if it is a skin's.
         settings: Of the sampler.
         base_model: Name of the base model.
         base_model_digest: Of its files.
@@ -57,6 +59,8 @@ class PictureOrigin:
     seed: int
     conditioning: str
     conditioning_sha256: str
+    outlines_of: str | None
+    legends: tuple[str, ...] | None
     settings: Mapping[str, Any]
     base_model: str
     base_model_digest: str
@@ -329,7 +333,21 @@ def _origin(
         gaps.append(f"The weights' {CARD} names no training set of the catalog: they were trained by hand.")
     if dataset is not None:
         gaps += _gaps(dataset)
+    if shown is not None and _is_drawing_gone(workspace, shown):
+        gaps.append(
+            f"What was written on the control image '{shown.conditioning}' is not known: another, or none, is"
+            " in its place."
+        )
     return Origin(asked, package, shown, weights, dataset, tuple(gaps))
+
+
+def _is_drawing_gone(workspace: Workspace, picture: PictureOrigin) -> bool:
+    """Tell whether a picture's conditioning image was drawn from a layout alone and is there no more."""
+    if picture.outlines_of is None or picture.legends is not None:
+        return False
+    return not any(
+        picture.conditioning in (workspace.splits(digest) or ()) for digest in workspace.training_sets()
+    )
 
 
 def _gaps(dataset: DatasetOrigin) -> list[str]:
@@ -348,16 +366,21 @@ def _picture(workspace: Workspace, item: Item) -> tuple[PictureOrigin, str]:
     """Describe a picture that is there; return the digest of its weights beside it."""
     noted = workspace.history.pictures.get(item.sha256)
     run = Run(**noted["run"]) if noted else None
-    return _describe_picture(item.id, item.sha256, str(item.path), item.record, run)
+    return _describe_picture(workspace, item.id, item.sha256, str(item.path), item.record, run)
 
 
 def _earlier_picture(workspace: Workspace, sha256: str) -> tuple[PictureOrigin, str]:
     noted = workspace.history.pictures[sha256]
-    return _describe_picture(noted["id"], sha256, None, noted["record"], Run(**noted["run"]))
+    return _describe_picture(workspace, noted["id"], sha256, None, noted["record"], Run(**noted["run"]))
 
 
 def _describe_picture(
-    item_id: str, sha256: str, file: str | None, record: Mapping[str, Any], run: Run | None
+    workspace: Workspace,
+    item_id: str,
+    sha256: str,
+    file: str | None,
+    record: Mapping[str, Any],
+    run: Run | None,
 ) -> tuple[PictureOrigin, str]:
     picture = PictureOrigin(
         item=item_id,
@@ -367,12 +390,22 @@ def _describe_picture(
         seed=record["seed"],
         conditioning=record["conditioning"],
         conditioning_sha256=record["conditioning_sha256"],
+        outlines_of=record.get("outlines_of"),
+        legends=_legends_drawn(workspace, record),
         settings=dict(record["settings"]),
         base_model=record["base_model"],
         base_model_digest=record["base_model_digest"],
         run=run,
     )
     return picture, record["weights_digest"]
+
+
+def _legends_drawn(workspace: Workspace, record: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return what is written on the control image of a picture; None if it is none, or there no more."""
+    drawn = workspace.items("control_images").get(record["conditioning"])
+    if drawn is None or drawn.sha256 != record["conditioning_sha256"]:
+        return None
+    return tuple(legend["text"] for legend in drawn.record["legends"])
 
 
 def describe_weights(

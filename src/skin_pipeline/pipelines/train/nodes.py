@@ -28,7 +28,8 @@ def train_controlnet(
     """Train a ControlNet on a published training set, or finish an earlier training of the same.
 
     Metrics and validation pictures go to the active MLflow run, if there is one, as they come, and with the
-    pictures how far they follow their conditioning images and can be read.
+    pictures how far they follow their conditioning images and can be read, and whether they are training
+    pictures over again.
 
     Args:
         train_dataset: train.jsonl, validation.jsonl and their pictures.
@@ -42,7 +43,7 @@ def train_controlnet(
         that equal trainings have equal metrics.
     """
     with forwarding_to_mlflow() as forward:
-        judge = PictureJudge(edges, evaluation, forward)
+        judge = PictureJudge(train_dataset.path, edges, evaluation, forward)
         result = launch_training(
             parameters,
             train_dataset.path,
