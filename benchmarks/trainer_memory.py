@@ -32,10 +32,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from skin_pipeline.geometry import quads_of
 from skin_pipeline.training.config import TrainingRun, TrainParameters, load_run, save_run
+from skin_pipeline.training.text_legends import PictureLegends, is_sampled_slot
 
 GIB, MIB = 2**30, 2**20
 SMALL = {"train_batch_size": 4, "resolution_px": 256, "mixed_precision": "bf16"}
@@ -49,7 +53,18 @@ SMALL_CASES: dict[str, dict[str, Any]] = {
     "lora 16": {"controlnet_kind": "lora", "controlnet_lora_rank": 16},
     "crop 128": {"crop_px": 128},
     "512 px, batch 1": {"resolution_px": 512, "train_batch_size": 1},
+    **{
+        f"text {mode}": {"train_batch_size": 8, "text": {"mode": mode, "sampler_steps": 4}}
+        for mode in ("one_step", "last_steps", "both")
+    },
+    "text sampled": {"text": {"mode": "sampled", "sampler_steps": 4}},
+    "text sampled, checkpointing": {
+        "gradient_checkpointing": True,
+        "text": {"mode": "sampled", "sampler_steps": 5},
+    },
 }
+LEGEND_PX = (40, 24)
+"""Width and height of each legend of the cases that read text."""
 SDXL = {
     "model_base": "sdxl",
     "conditioning_embedding_out_channels": (16, 32, 96, 256),
@@ -179,18 +194,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 Figures = dict[str, Any]
 
 
-def in_a_process(function: Callable[[dict[str, Any]], Figures], task: dict[str, Any]) -> Figures:
-    """Run a function of this file in a fresh process and return what it returns; ``error`` if it fails."""
-    here = Path(__file__)
+def in_a_process(
+    function: Callable[[dict[str, Any]], Figures], task: dict[str, Any], **variables: str
+) -> Figures:
+    """Run a benchmark's function in a fresh process and return what it returns; ``error`` if it fails."""
+    here = Path(function.__code__.co_filename)
     code = (
-        "import json, sys; import trainer_memory as m;"
+        f"import json, sys; import {here.stem} as m;"
         f" print('\\n' + json.dumps(m.{function.__name__}(json.loads(sys.argv[1]))))"
     )
     paths = os.pathsep.join([str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     own = {"PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     done = subprocess.run(  # noqa: S603 - this file
         [sys.executable, "-c", code, json.dumps(task, default=str)],
-        env={**os.environ, **own},
+        env={**os.environ, **variables, **own},
         capture_output=True,
         text=True,
         check=False,
@@ -234,7 +251,10 @@ def estimate_step(task: dict[str, Any]) -> dict[str, Any]:
         model = build_empty(parameters)
     images = parameters.train_batch_size // parameters.gradient_accumulation_steps
     began = time.process_time()
-    memory = estimate_memory(model, parameters, parameters.mixed_precision, task["device_type"], images)
+    memory = estimate_memory(
+        *(model, parameters, parameters.mixed_precision, task["device_type"], images),
+        legends=some_legends(parameters, images),
+    )
     return {"parts": dict(memory.parts), "peak": memory.peak, "cpu_seconds": time.process_time() - began}
 
 
@@ -266,10 +286,13 @@ def measure_step(settings: dict[str, Any]) -> dict[str, Any]:
 
     import torch
 
+    from skin_pipeline.recognition.torch_recognizer import load_recognizer
+    from skin_pipeline.training.backend import TextEmbeddings
     from skin_pipeline.training.estimate import _DTYPES
     from skin_pipeline.training.objective import predict, squared_errors
     from skin_pipeline.training.optimizers import make_optimizer
     from skin_pipeline.training.sdxl import SDXLFamily
+    from skin_pipeline.training.text_loss import TextLoss
 
     p, device = TrainParameters(**settings), torch.device("cpu")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -279,19 +302,26 @@ def measure_step(settings: dict[str, Any]) -> dict[str, Any]:
     optimizer = make_optimizer(groups, p, device)
     trained = [parameter for group in groups for parameter in group["params"]]
     averages = [parameter.detach().clone() for parameter in trained] if p.ema_decay else []
+    recognizer = load_recognizer() if p.text.is_on else None
 
     def step() -> None:
         for _ in range(p.gradient_accumulation_steps):
             batch = random_batch(family, p)
-            autocast = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
-            prediction, target = predict(family, family.controlnet, batch, autocast)
-            squared_errors(prediction, target).mean().backward()
-            del batch, prediction, target
+            autocast = partial(torch.autocast, "cpu", dtype, enabled=dtype != torch.float32)
+            prediction, target = predict(family, family.controlnet, batch, autocast())
+            loss = squared_errors(prediction, target)
+            if recognizer is not None:
+                no_text = TextEmbeddings(batch.prompt_embeds[:1], batch.pooled_prompt_embeds[:1])
+                text_loss = TextLoss(family, p, recognizer, no_text)
+                loss = loss + text_loss(family.controlnet, batch, prediction, autocast, 0)
+            loss.mean().backward()
+            del batch, prediction, target, loss
         optimizer.step()
         optimizer.zero_grad()
 
     step()
-    weights = {p for model in (family.unet, family.controlnet) for p in model.parameters()}
+    parts = [*family.frozen_parts.values(), family.controlnet, *filter(None, [recognizer])]
+    weights = {p for part in parts for p in (*part.parameters(), *part.buffers())}
     state = [value for values in optimizer.state.values() for value in values.values()]
     kept = [*weights, *averages, *(value for value in state if isinstance(value, torch.Tensor))]
     return {
@@ -301,13 +331,28 @@ def measure_step(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def random_batch(family: Any, p: TrainParameters) -> Any:
-    """Return a batch of noise that fits the model."""
+    """Return a batch of noise that fits the model, with legends where they are read."""
     import torch
 
     count = p.train_batch_size // p.gradient_accumulation_steps
     batch = family.empty_batch(count, p.crop_px or p.resolution_px)
+    if p.text.is_on:
+        pixel_values = torch.empty_like(batch.conditioning_pixel_values)
+        batch = replace(batch, legends=some_legends(p, count), pixel_values=pixel_values)
     return batch._with_each(
-        lambda t: torch.randn(t.shape) if t.is_floating_point() else torch.randint(0, 999, t.shape)
+        lambda t: torch.randn(t.shape) if t.is_floating_point() else torch.randint(0, 599, t.shape)
+    )
+
+
+def some_legends(p: TrainParameters, count: int) -> tuple[PictureLegends, ...]:
+    """Return the legends of so many pictures, as many of each as are read; a share of them is sampled."""
+    width, height = LEGEND_PX
+    boxes = [[20, 20 + 50 * row, 20 + width, 20 + 50 * row + height] for row in range(p.text.max_boxes)]
+    return tuple(
+        PictureLegends(
+            ("ok",) * len(boxes), quads_of(boxes), slot, is_sampled_slot(slot, p.text.sampled_share)
+        )
+        for slot in range(count)
     )
 
 
@@ -371,15 +416,26 @@ def largest_batch(function: Callable[[dict[str, Any]], Figures], task: dict[str,
 
 
 def build_sdxl(task: dict[str, Any]) -> dict[str, Any]:
-    """Write an SDXL of true size with random weights in fp16, and pictures at 512 and 1024."""
+    """Write an SDXL of true size with random weights, and pictures at 512 and 1024."""
+    import torch
+    from trainer_vs_diffusers import draw_pictures, write_for_script
+
+    folder = Path(task["folder"])
+    save_random_sdxl(folder / "sdxl")
+    for side_px in (512, 1024):
+        rows = draw_pictures(folder / f"data_{side_px}", side_px)
+        write_for_script(folder / f"data_{side_px}", rows, folder / f"script_data_{side_px}")
+    return {"device": torch.cuda.get_device_name()}
+
+
+def save_random_sdxl(folder: Path) -> None:
+    """Write an SDXL of true size with random weights in fp16, made on the GPU."""
     import torch
     from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
-    from trainer_vs_diffusers import draw_pictures, write_for_script
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     from skin_pipeline.embedded.architecture import build_tokenizer
 
-    folder = Path(task["folder"])
     tokenizer = build_tokenizer(["a keyboard skin"] * 4, 600)
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1, "vocab_size": 49408}
     large = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32}
@@ -405,11 +461,7 @@ def build_sdxl(task: dict[str, Any]) -> dict[str, Any]:
             scheduler=DDPMScheduler(**SDXL_SCHEDULE, steps_offset=1, clip_sample=False),
             add_watermarker=False,
         )
-    pipeline.to(dtype=torch.float16).save_pretrained(folder / "sdxl")
-    for side_px in (512, 1024):
-        rows = draw_pictures(folder / f"data_{side_px}", side_px)
-        write_for_script(folder / f"data_{side_px}", rows, folder / f"script_data_{side_px}")
-    return {"device": torch.cuda.get_device_name()}
+    pipeline.to(dtype=torch.float16).save_pretrained(folder)
 
 
 def run_trainer(task: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from skin_pipeline.errors import MissingWeightsError
-from skin_pipeline.recognition.recognizer_files import find_recognizer, open_session
+from skin_pipeline.recognition.recognizer_files import RecognizerFile, find_recognizer, open_session
 
 CROP_HEIGHT_PX = 48
 """Height of a crop."""
@@ -93,6 +93,20 @@ def num_places(width_px: Tensor) -> Tensor:
     return (width_px + WIDTH_MULTIPLE_PX - 1) // WIDTH_MULTIPLE_PX
 
 
+def build_empty_recognizer(source: str = "embedded", option: str = "recognizer") -> TorchRecognizer:
+    """Build a recogniser on the meta device: its network and characters, without weights.
+
+    Args:
+        source: See :func:`find_recognizer`.
+        option: The full path of the parameter, for messages.
+
+    Raises:
+        MissingWeightsError: There is no such file, or it does not say what it reads.
+    """
+    with torch.device("meta"):
+        return _recognizer_of(find_recognizer(source, option))
+
+
 def load_recognizer(source: str = "embedded", option: str = "recognizer") -> TorchRecognizer:
     """Load a recogniser and check that it reads as onnxruntime does.
 
@@ -103,24 +117,29 @@ def load_recognizer(source: str = "embedded", option: str = "recognizer") -> Tor
     Raises:
         MissingWeightsError: There is no such file, or its network is not PP-OCRv6 small's.
     """
-    from transformers.models.pp_ocrv6_small_rec.configuration_pp_ocrv6_small_rec import PPOCRV6SmallRecConfig
-    from transformers.models.pp_ocrv6_small_rec.modeling_pp_ocrv6_small_rec import (
-        PPOCRV6SmallRecForTextRecognition,
-    )
-
     file = find_recognizer(source, option)
-    characters = ("", *file.characters, " ")
-    network = PPOCRV6SmallRecForTextRecognition(PPOCRV6SmallRecConfig(head_out_channels=len(characters)))
+    recognizer = _recognizer_of(file)
     try:
-        _copy_weights(file.path, network)
+        _copy_weights(file.path, recognizer.network)
     except _OtherNetworkError as exc:
         raise MissingWeightsError(
             f"{option} '{source}' ({file.path}) is not PP-OCRv6 small: {exc}. Only this network is known in"
             " PyTorch; the charset may be another."
         ) from exc
-    recognizer = TorchRecognizer(network, characters, file.digest)
     _check_parity(file.path, recognizer, option)
     return recognizer
+
+
+def _recognizer_of(file: RecognizerFile) -> TorchRecognizer:
+    """Return a recogniser of a file's characters, with random weights."""
+    from transformers.models.pp_ocrv6_small_rec.configuration_pp_ocrv6_small_rec import PPOCRV6SmallRecConfig
+    from transformers.models.pp_ocrv6_small_rec.modeling_pp_ocrv6_small_rec import (
+        PPOCRV6SmallRecForTextRecognition,
+    )
+
+    characters = ("", *file.characters, " ")
+    network = PPOCRV6SmallRecForTextRecognition(PPOCRV6SmallRecConfig(head_out_channels=len(characters)))
+    return TorchRecognizer(network, characters, file.digest)
 
 
 @torch.no_grad()

@@ -134,6 +134,13 @@ class StepModel(Protocol):
         It computes in the frozen parts' number format, outside autocast.
         """
 
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Return the pictures (B, 3, H, W), about [-1, 1], of scaled latents; gradients go through.
+
+        It computes in fp32. What it takes to decode is loaded at the first call and kept; one built without
+        contents has it if its parameters have legends read.
+        """
+
     def save_weights(self, controlnet: nn.Module, folder: Path) -> None:
         """Write a ControlNet as inference loads it."""
 
@@ -170,12 +177,6 @@ class ModelFamily(StepModel, Protocol):
 
     def release_encoders(self) -> None:
         """Free the memory of what encodes pictures and captions; it is loaded again when asked for."""
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Return the pictures (B, 3, H, W), about [-1, 1], of scaled latents; gradients go through.
-
-        It computes in fp32. What it takes to decode is loaded at the first call and kept.
-        """
 
     def make_sampler(self) -> Any:
         """Return a fresh sampler as inference uses it: a scheduler of diffusers.

@@ -122,6 +122,29 @@ def read_training_set(folder: Path, parameters: TrainParameters) -> TrainingSet:
     return TrainingSet(splits["train"], splits["validation"], json_digest(contents))
 
 
+def read_placed_legends(
+    folder: Path, parameters: TrainParameters
+) -> list[tuple[tuple[Any, ...], tuple[str, ...]]]:
+    """Read where legends lie in the training pictures and what they say; of pictures only their sizes.
+
+    Args:
+        folder: Holds train.jsonl and the pictures it names.
+        parameters: As for :func:`read_training_set`.
+
+    Returns:
+        For each row its quads in pixels of the training picture, and their strings.
+
+    Raises:
+        InputError: As for :func:`read_training_set`.
+    """
+    legends = []
+    for number, row in enumerate(_read_rows(folder / "train.jsonl", required=True), 1):
+        where = f"train.jsonl, line {number}"
+        placement = _place(row, _size_of(folder / row["image"], where), parameters)
+        legends.append(_place_legends(row, placement, where, parameters))
+    return legends
+
+
 def _log_sizes(samples: Sequence[Sample]) -> None:
     """Say at which sizes pictures are trained, how many are resized for it, and what that costs at worst."""
     counts = Counter(sample.size_px for sample in samples)

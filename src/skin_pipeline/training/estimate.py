@@ -10,6 +10,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -19,12 +20,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from skin_pipeline.errors import ConfigurationError
+from skin_pipeline.recognition.torch_recognizer import build_empty_recognizer
 from skin_pipeline.training.backend import StepModel
 from skin_pipeline.training.config import TrainingRun, TrainParameters
 from skin_pipeline.training.families import family_module
 from skin_pipeline.training.launcher import find_project_folder, read_machine
 from skin_pipeline.training.loop import resolve_mixed_precision
 from skin_pipeline.training.objective import predict, squared_errors
+from skin_pipeline.training.text_estimate import ShapesOfCtc, TracedReading, largest_legends
+from skin_pipeline.training.text_legends import PictureLegends
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +37,8 @@ _GIB = 2**30
 _FP32_BYTES = 4
 _MOMENT_BYTES = {"adamw": 8.0, "adamw_sharded": 8.0, "adamw_8bit": 2 + 2 * 4 / 256}
 """Of two moments: in 8 bits there is one fp32 scale for each 256 (bitsandbytes' block)."""
+_TRACED_SAMPLER_STEPS = 3
+"""Of mode ``sampled``. Each further one holds as much as the third, whose own input has a gradient."""
 _DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -43,7 +49,8 @@ class MemoryEstimate:
     Attributes:
         parts: ``unet``, or whatever is frozen, by its name, and ``controlnet`` (weights), ``gradients``,
             ``optimizer``, ``moving_average`` (on the training device), ``activations`` (what the backward
-            pass needs, batch and short copies of weights included).
+            pass needs, batch and short copies of weights included), and where legends are read
+            ``recognizer`` (weights) and ``text_loss`` (what its backward pass needs beside the others').
         peak: The most alive at once. Less than the sum of parts, as activations go while gradients come.
     """
 
@@ -62,18 +69,11 @@ def describe(run: TrainingRun) -> str:
             f"train.train_batch_size ({p.train_batch_size}) must be divisible by processes x"
             f" gradient_accumulation_steps ({run.num_processes} x {p.gradient_accumulation_steps})."
         )
-    if p.text.is_on:
-        logger.warning(
-            "The memory of text supervision is not counted: the recogniser, the VAE (both in fp32) and what"
-            " their backward pass needs; with train.text.mode %s also that of reading sampled pictures. Lower"
-            " train.text.max_boxes or train.text.sampled_share where it does not fit.",
-            p.text.mode,
-        )
+    images_per_pass = p.train_batch_size // num_passes
+    legends = largest_legends(run.dataset_folder, p, images_per_pass) if p.text.is_on else ()
     logger.info("Tracing a step on tensors without contents; minutes for a large model.")
     model = build_empty(p)
-    memory = estimate_memory(
-        model, p, precision, device_type, p.train_batch_size // num_passes, run.num_processes
-    )
+    memory = estimate_memory(model, p, precision, device_type, images_per_pass, run.num_processes, legends)
     resolved = {"mixed_precision": precision, "fast_start": p.is_fast_start}
     summary = {
         "parameters": {**p.model_dump(mode="json"), **resolved},
@@ -86,7 +86,7 @@ def describe(run: TrainingRun) -> str:
         "memory_gib_peak": round(memory.peak / _GIB, 3),
         "steps": p.max_train_steps,
         "images": p.max_train_steps * p.train_batch_size,
-        "images_per_pass_and_process": p.train_batch_size // num_passes,
+        "images_per_pass_and_process": images_per_pass,
         "run_folder": str(run.folder),
     }
     return json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
@@ -117,6 +117,7 @@ def estimate_memory(
     device_type: DeviceType,
     images_per_pass: int,
     num_processes: int = 1,
+    legends: tuple[PictureLegends, ...] = (),
 ) -> MemoryEstimate:
     """Count what a step would hold: the sizes of all tensors, not what allocators and kernels add.
 
@@ -127,19 +128,23 @@ def estimate_memory(
         device_type: Of the training device.
         images_per_pass: Pictures in a forward pass of one process.
         num_processes: Processes that share a sharded optimizer's state.
+        legends: What is read of each picture of a pass, where the text loss is on.
     """
     model.to(torch.device("meta"), _DTYPES[precision])
     if device_type == "cuda" and precision != "no":
         _normalise_in_fp32(model.controlnet)
-    live = LiveBytes()
-    frozen = model.frozen_parts
-    with FakeTensorMode(), live:
+    live, shapes_of_ctc = LiveBytes(), ShapesOfCtc()
+    frozen, reading = dict(model.frozen_parts), None
+    if parameters.text.is_reading:
+        recognizer = build_empty_recognizer(parameters.text.recognizer, "train.text.recognizer")
+        frozen["recognizer"] = recognizer
+        reading = TracedReading(parameters, recognizer, legends) if parameters.text.is_on else None
+    with FakeTensorMode(allow_non_fake_inputs=reading is not None), shapes_of_ctc, live:
         weights = _give_form(*frozen.values(), model.controlnet)
         frozen_bytes, weight_bytes = {name: _bytes(part) for name, part in frozen.items()}, live.now
         model.forget_schedule()
-        forward_peak = _run_pass(model, parameters, precision, images_per_pass, live)
-        if parameters.gradient_accumulation_steps > 1:  # the second pass meets the first one's gradients
-            _run_pass(model, parameters, precision, images_per_pass, live)
+        trace = partial(_trace, model, parameters, precision, images_per_pass, live, reading)
+        peaks = _of_all_sampler_steps(trace, parameters)
         del weights
     trained = _count(_trained(model))
     shares = num_processes if parameters.optimizer == "adamw_sharded" else 1
@@ -150,9 +155,10 @@ def estimate_memory(
         "gradients": trained * _FP32_BYTES,
         "optimizer": round(trained * _MOMENT_BYTES[parameters.optimizer] / shares),
         "moving_average": trained * _FP32_BYTES if averages else 0,
-        "activations": forward_peak - weight_bytes,
+        "activations": peaks.denoising - weight_bytes,
+        **({} if reading is None else {"text_loss": peaks.forward - peaks.denoising}),
     }
-    return MemoryEstimate(parts, live.peak + parts["optimizer"] + parts["moving_average"])
+    return MemoryEstimate(parts, peaks.whole + parts["optimizer"] + parts["moving_average"])
 
 
 class LiveBytes(TorchDispatchMode):
@@ -188,17 +194,58 @@ class LiveBytes(TorchDispatchMode):
         self.now -= self._sizes.pop(number)
 
 
-def _run_pass(
-    model: StepModel, p: TrainParameters, precision: str, images_per_pass: int, live: LiveBytes
-) -> int:
-    """Run a forward and a backward pass; return the peak of the forward pass."""
-    batch = model.empty_batch(images_per_pass, p.crop_px or p.resolution_px)
-    autocast = torch.autocast("cpu", _DTYPES[precision], enabled=precision != "no")
-    prediction, target = predict(model, model.controlnet, batch, autocast)
-    loss = squared_errors(prediction, target).mean()
-    forward_peak = live.peak
-    loss.backward()
-    return forward_peak
+@dataclass(frozen=True)
+class _Peaks:
+    """The most bytes alive: after the denoising loss, after the text loss, and at all."""
+
+    denoising: int
+    forward: int
+    whole: int
+
+
+def _of_all_sampler_steps(trace: Callable[[int], _Peaks], p: TrainParameters) -> _Peaks:
+    """Return the peaks of a step; of mode ``sampled`` those of a few sampler steps, and more for each other.
+
+    No place of the backward pass holds more for a further sampler step than the end of the forward pass does,
+    so the whole peak is never too low.
+    """
+    if p.text.mode != "sampled" or p.text.sampler_steps <= _TRACED_SAMPLER_STEPS:
+        return trace(p.text.sampler_steps)
+    fewer, traced = trace(_TRACED_SAMPLER_STEPS - 1), trace(_TRACED_SAMPLER_STEPS)
+    more = (p.text.sampler_steps - _TRACED_SAMPLER_STEPS) * (traced.forward - fewer.forward)
+    return _Peaks(traced.denoising, traced.forward + more, traced.whole + more)
+
+
+def _trace(
+    model: StepModel,
+    p: TrainParameters,
+    precision: str,
+    images_per_pass: int,
+    live: LiveBytes,
+    reading: TracedReading | None,
+    sampler_steps: int,
+) -> _Peaks:
+    """Run the passes of a step and return their peaks, leaving nothing behind."""
+    live.peak = live.now
+
+    def run_pass() -> tuple[int, int]:
+        batch = model.empty_batch(images_per_pass, p.crop_px or p.resolution_px)
+        batch = batch if reading is None else reading.place_legends(batch)
+        autocast = partial(torch.autocast, "cpu", _DTYPES[precision], enabled=precision != "no")
+        prediction, target = predict(model, model.controlnet, batch, autocast())
+        loss = squared_errors(prediction, target)
+        denoising_peak = live.peak
+        if reading is not None:
+            loss = loss + reading.loss(model, batch, prediction, autocast, sampler_steps)
+        forward_peak = live.peak
+        loss.mean().backward()
+        return denoising_peak, forward_peak
+
+    denoising_peak, forward_peak = run_pass()
+    if p.gradient_accumulation_steps > 1:  # the second pass meets the first one's gradients
+        run_pass()
+    model.controlnet.zero_grad()
+    return _Peaks(denoising_peak, forward_peak, live.peak)
 
 
 def _give_form(*models: nn.Module) -> list[Tensor]:

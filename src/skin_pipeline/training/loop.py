@@ -483,7 +483,7 @@ def _dtype(accelerator: Accelerator) -> torch.dtype:
 
 def _load_recognizer(p: TrainParameters, accelerator: Accelerator) -> TorchRecognizer | None:
     """Return what reads legends, on the training device, if text is trained or measured."""
-    if not (p.text.is_on or p.text.measure):
+    if not p.text.is_reading:
         return None
     return load_recognizer(p.text.recognizer, "train.text.recognizer").to(accelerator.device)
 

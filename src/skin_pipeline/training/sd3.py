@@ -187,6 +187,14 @@ class SD3Model:
         )[0]
         return prediction.float()
 
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Return the pictures (B, 3, H, W), about [-1, 1], of scaled latents; gradients go through."""
+        config = self.vae.config
+        with torch.autocast(latents.device.type, enabled=False):
+            unscaled = latents.float() / config.scaling_factor + config.shift_factor
+            pictures: Tensor = self.vae.decode(unscaled).sample
+        return pictures
+
     def save_weights(self, controlnet: SD3ControlNetModel, folder: Path) -> None:
         """Write a ControlNet with ``save_pretrained``; low-rank updates are added to what they update."""
         as_plain_controlnet(controlnet).save_pretrained(folder)
@@ -294,14 +302,6 @@ class SD3Family(SD3Model):
             torch.cuda.empty_cache()
 
     # --- pictures ----------------------------------------------------------------------------------------
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Return the pictures (B, 3, H, W), about [-1, 1], of scaled latents; gradients go through."""
-        config = self.vae.config
-        with torch.autocast(latents.device.type, enabled=False):
-            unscaled = latents.float() / config.scaling_factor + config.shift_factor
-            pictures: Tensor = self.vae.decode(unscaled).sample
-        return pictures
 
     def make_sampler(self) -> FlowMatchEulerDiscreteScheduler:
         """Return the base model's own sampler. Its timesteps are times up to 1000, not places."""

@@ -54,6 +54,7 @@ class SDXLModel:
         """
         self._device = torch.device("cpu")
         self._dtype = torch.float32
+        self._vae: AutoencoderKL | None = None
         self.scheduler = scheduler
         self.prediction_type: str = scheduler.config.prediction_type
         self.num_train_timesteps: int = scheduler.config.num_train_timesteps
@@ -85,13 +86,15 @@ class SDXLModel:
 
     @property
     def frozen_parts(self) -> Mapping[str, nn.Module]:
-        """The UNet."""
-        return {"unet": self.unet}
+        """The UNet, and the VAE while it is held."""
+        return {"unet": self.unet, **({} if self._vae is None else {"vae": self._vae})}
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the model to a device, and what is frozen of it to a number format."""
+        """Move the model to a device, and what is frozen of it, but for the VAE, to a number format."""
         self._device, self._dtype = device, dtype
         nn.Module.to(self.unet, device=device, dtype=dtype)  # diffusers' own would warn of an empty list
+        if self._vae is not None:
+            self._vae.to(device=device)
         self.controlnet.to(device=device)
         for parameter in self.controlnet.parameters():
             if not parameter.requires_grad:
@@ -169,6 +172,17 @@ class SDXLModel:
         )[0]
         return prediction.float()
 
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Return the pictures (B, 3, H, W), about [-1, 1], of scaled latents; gradients go through."""
+        vae = self._kept_vae()
+        with torch.autocast(latents.device.type, enabled=False):
+            pictures: Tensor = vae.decode(latents.float() / vae.config.scaling_factor).sample
+        return pictures
+
+    def _kept_vae(self) -> AutoencoderKL:
+        assert self._vae is not None, "built without what decodes"
+        return self._vae
+
     def save_weights(self, controlnet: ControlNetModel, folder: Path) -> None:
         """Write a ControlNet with ``save_pretrained``; low-rank updates are added to what they update."""
         as_plain_controlnet(controlnet).save_pretrained(folder)
@@ -212,7 +226,6 @@ class SDXLFamily(SDXLModel):
         """
         self._folder = local_folder(parameters)
         self._variant = variant_of(parameters)
-        self._vae: AutoencoderKL | None = None
         self._text_pipeline: StableDiffusionXLPipeline | None = None
         self.base_digest = digest(self._folder)
         self.image_encoder_digest = digest(self._folder, "vae")
@@ -244,13 +257,6 @@ class SDXLFamily(SDXLModel):
         posterior = vae.encode(pixel_values.to(self._device)).latent_dist
         scale = vae.config.scaling_factor
         return EncodedImages(mean=posterior.mean * scale, std=posterior.std * scale)
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Return the pictures (B, 3, H, W), about [-1, 1], of scaled latents; gradients go through."""
-        vae = self._kept_vae()
-        with torch.autocast(latents.device.type, enabled=False):
-            pictures: Tensor = vae.decode(latents.float() / vae.config.scaling_factor).sample
-        return pictures
 
     def _kept_vae(self) -> AutoencoderKL:
         if self._vae is None:
@@ -372,7 +378,11 @@ def build_empty(parameters: TrainParameters) -> SDXLModel:
                 conditioning_embedding_out_channels=parameters.conditioning_embedding_out_channels,
                 load_weights_from_unet=False,
             )
-        return SDXLModel(parameters, unet, controlnet, scheduler)
+        model = SDXLModel(parameters, unet, controlnet, scheduler)
+        if parameters.text.is_reading:
+            vae = AutoencoderKL.from_config(AutoencoderKL.load_config(location, subfolder="vae"))
+            model._vae = vae.requires_grad_(False).eval()
+        return model
 
 
 def _added_conditions(batch: Batch) -> dict[str, Tensor]:

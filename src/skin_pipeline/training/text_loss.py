@@ -170,11 +170,11 @@ class TextLoss:
     ) -> Tensor:
         """Apply ``read`` to some pictures of a batch; 0 for the others."""
         loss = torch.zeros(len(is_read), device=batch.latents.device)
-        chosen = torch.tensor([index for index, is_one in enumerate(is_read) if is_one], dtype=torch.int64)
-        if not len(chosen):
+        places = [index for index, is_one in enumerate(is_read) if is_one]
+        if not places:
             return loss
-        chosen = chosen.to(loss.device)
-        return loss.index_add(0, chosen, read(select(batch, chosen), chosen))
+        chosen = torch.tensor(places, device=loss.device)
+        return loss.index_add(0, chosen, read(select(batch, places), chosen))
 
     def _weighted(self, batch: Batch, clean_latents: Tensor, whole: bool = False) -> Tensor:
         p = self._parameters
@@ -256,27 +256,26 @@ class TextLoss:
 
     def _ctc(self, reading: Reading, texts: Sequence[str], widths: Tensor) -> Tensor:
         """Return each crop's CTC loss for each place (N,); 0 for strings that cannot be read there."""
-        encoded = [self._recognizer.encode(text) for text in texts]
-        lengths = torch.tensor([0 if one is None else len(one) for one in encoded])
-        targets = torch.zeros(len(texts), max(1, int(lengths.max())), dtype=torch.int64)
-        for row, one in zip(targets, encoded, strict=True):
-            row[: len(one or ())] = torch.tensor(one or (), dtype=torch.int64)
-        places = torch.full_like(widths, reading.logits.shape[1])
+        encoded = [self._recognizer.encode(text) or [] for text in texts]
+        lengths = [len(one) for one in encoded]
+        longest = max(1, *lengths)
+        targets = torch.tensor([one + [BLANK] * (longest - len(one)) for one in encoded])
         losses: Tensor = F.ctc_loss(
             reading.logits.log_softmax(-1).transpose(0, 1),
             targets.to(widths.device),
-            places,
-            lengths.to(widths.device),
+            [reading.logits.shape[1]] * len(texts),  # type: ignore[arg-type]  # lists wait for no device
+            lengths,  # type: ignore[arg-type]
             blank=BLANK,
             reduction="none",
             zero_infinity=True,
         )
-        return losses * (lengths > 0).to(losses) / num_places(widths)
+        is_known = torch.tensor([bool(one) for one in encoded], device=losses.device)
+        return losses * is_known / num_places(widths)
 
 
-def select(batch: Batch, chosen: Tensor) -> Batch:
+def select(batch: Batch, places: Sequence[int]) -> Batch:
     """Return some pictures of a batch."""
-    places = chosen.tolist()
+    chosen = torch.tensor(places, device=batch.latents.device)
 
     def some(values: tuple[object, ...]) -> tuple[object, ...]:
         return tuple(values[place] for place in places) if values else values

@@ -86,6 +86,11 @@ class TextParameters(Parameters):
         return self.mode != "none"
 
     @property
+    def is_reading(self) -> bool:
+        """Whether legends are read at all, be it to measure how well."""
+        return self.is_on or self.measure
+
+    @property
     def is_one_step(self) -> bool:
         """Whether the estimate of the trained timestep is read."""
         return self.mode in ("one_step", "both")
