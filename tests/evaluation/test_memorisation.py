@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 
 from skin_pipeline.errors import InputError
-from skin_pipeline.evaluation.memorisation import COPY_SHARE, TrainingPictures, copy_limit, thumbnail
+from skin_pipeline.evaluation.memorisation import COPY_SHARE, TrainingPictures, copy_limit, is_copy, thumbnail
 
 
 def flat(level):
@@ -77,7 +78,24 @@ def test_a_copied_training_picture_is_below_the_limit_and_fresh_or_dull_ones_are
     training = TrainingPictures([(str(number), picture) for number, picture in enumerate(learnt)])
     limit = copy_limit(training, drawings(range(100, 110)))
     rough = learnt[7].astype(int) + np.random.default_rng(0).integers(-24, 25, learnt[7].shape)
-    assert training.nearest(learnt[7]).distance < limit
-    assert training.nearest(rough.clip(0, 255).astype(np.uint8)).distance < limit
+    assert is_copy(training.nearest(learnt[7]), limit)
+    assert is_copy(training.nearest(rough.clip(0, 255).astype(np.uint8)), limit)
     assert min(training.nearest(picture).distance for picture in drawings(range(200, 230))) > limit
     assert training.nearest(np.mean(learnt, axis=0).astype(np.uint8)).distance > limit
+
+
+def circle(ground, left):
+    picture = np.full((64, 64, 3), ground, np.uint8)
+    return cv2.circle(picture, (left, 32), 6, (255, 255, 255), -1)
+
+
+def test_an_empty_picture_of_the_right_colour_is_near_and_no_copy():
+    """As measured on circles after two steps of training, before anything could be learned by heart."""
+    grounds = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
+    training = TrainingPictures([(str(one), circle(one, 16)) for one in grounds])
+    limit = copy_limit(training, [circle((200, 200, 40), 40)])
+    empty = np.full((64, 64, 3), grounds[0], np.uint8)
+    empty[:, ::2] += 3
+    assert training.nearest(empty).distance < limit
+    assert not is_copy(training.nearest(empty), limit)
+    assert is_copy(training.nearest(circle((205, 45, 45), 16)), limit)

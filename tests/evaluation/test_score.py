@@ -118,6 +118,32 @@ def test_scores_do_not_depend_on_order_or_batches(truth):
     assert summarise(backwards, Items(), Items(), chosen) == summarise(together, Items(), Items(), chosen)
 
 
+@pytest.mark.parametrize(
+    ("conditioning", "outlines_of", "is_told"),
+    [
+        ("per_skin", None, True),
+        ("glyph", None, True),
+        ("glyph", "layout:four_parts", True),  # its legends are rendered on the outlines that all share
+        ("shared", "layout:four_parts", False),
+    ],
+)
+def test_legends_are_expected_where_the_conditioning_image_shows_them(
+    truth, conditioning, outlines_of, is_told
+):
+    row = replace(
+        truth.rows["a"],
+        box=[[[1, 1], [9, 1], [9, 9], [1, 9]]],
+        legends=["Q"],
+        conditioning=conditioning,
+        outlines_of=outlines_of,
+    )
+    said = {"system": "generated", "skin": "a", "prompt": "a prompt of one's own", "seed": 0}
+    item = Item("generated/a", said, json_digest(said), truth.dataset.path / "a.png")
+    measuring = EvaluationParameters(readers=())
+    plan = plan_scores(Items([item]), Items(), replace(truth, rows={"a": row}), EdgeParameters(), measuring)
+    assert plan.tasks()[0].inputs["row"].record["legends"] == (["Q"] if is_told else [])
+
+
 @pytest.fixture
 def control_image(tmp_path):
     """A keyboard layout, drawn, with a legend of somebody's own on the space key."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from skin_pipeline.evaluation.edges import edge_agreement, outlines
 from skin_pipeline.evaluation.legends import normalised_edit_similarity, read_legends
-from skin_pipeline.evaluation.memorisation import TrainingPictures
+from skin_pipeline.evaluation.memorisation import TrainingPictures, is_copy
 from skin_pipeline.evaluation.readers import ReaderName, load_reader
 from skin_pipeline.evaluation.score import LEGEND_INSET
 from skin_pipeline.prep.edges import EdgeParameters, trace_edges
@@ -94,7 +94,7 @@ def find_copies(skins: Sequence[DrawnSkin], training: TrainingPictures, limit: f
         f"'{skin.skin}' was drawn as training picture '{found.skin}' (distance {found.distance:.1f};"
         f" copies lie below {limit:.1f})"
         for skin, found in zip(skins, nearest, strict=True)
-        if found.distance < limit
+        if is_copy(found, limit)
     ]
     return {
         "drawn_nearest_distance": float(np.mean([found.distance for found in nearest])),

@@ -140,7 +140,8 @@ def _of_skin(item: Item, truth: Truth) -> list[tuple[str, Item]]:
     """Return what a picture is measured against that was conditioned on a skin's conditioning image."""
     row = truth.rows[item.record["skin"]]
     has_own_outlines = row.outlines_of is None and row.conditioning != "shared"
-    told = {**_told_legends(item, row, has_own_outlines), "stretch": _stretch(truth, row)}
+    shows_legends = has_own_outlines or row.conditioning == "glyph"
+    told = {**_told_legends(item, row, shows_legends), "stretch": _stretch(truth, row)}
     inputs = [
         ("conditioning", _stored(truth.dataset, row.conditioning_image, row.skin)),
         ("real", _stored(truth.dataset, row.image, row.skin)),
@@ -153,11 +154,11 @@ def _of_skin(item: Item, truth: Truth) -> list[tuple[str, Item]]:
     return inputs
 
 
-def _told_legends(item: Item, row: Row, has_own_outlines: bool) -> dict[str, Any]:
-    """Return the legends that a picture was told of, with their quads: by outlines all, or by its prompt."""
+def _told_legends(item: Item, row: Row, shows_legends: bool) -> dict[str, Any]:
+    """Return the legends that a picture was told of, with their quads: all shown, or those it quotes."""
     legends = legends_of(row.text, row.legends)
     is_quoting = item.record["prompt"] == row.text
-    number = len(legends) if has_own_outlines else len(split_legends(row.text)[1]) if is_quoting else 0
+    number = len(legends) if shows_legends else len(split_legends(row.text)[1]) if is_quoting else 0
     return {"legends": legends[:number], "box": row.box[:number]}
 
 

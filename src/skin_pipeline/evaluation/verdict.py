@@ -10,9 +10,9 @@ for: where one stretch rises and the others fall, nothing can be said. *Lately* 
 before two thirds of the steps to the last one.
 
 1. More than half of the pictures drawn last, for held-out skins, are copies of training pictures
-   (``drawn_copied``, where measured): ``memorising``, whatever the losses are. A copy lies nearer to a
-   training picture than half of the distance that held-out real pictures have to theirs, the median of
-   them; see :mod:`skin_pipeline.evaluation.memorisation`.
+   (``drawn_copied``, where measured): ``memorising``, whatever the losses are. A copy has the shapes of a
+   training picture and lies nearer to it than half of the distance that held-out real pictures have to
+   theirs, the median of them; see :mod:`skin_pipeline.evaluation.memorisation`.
 2. Fewer than :data:`LEAST_VALIDATIONS` validations: ``too early``.
 3. The held-out loss lies above its lowest value by a change that counts, and since then the loss of learnt
    skins has fallen by more than the tolerance: what is learned no longer holds for other skins. If the

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from skin_pipeline.evaluation.drawn import DrawnSkin, find_copies, score_drawn
-from skin_pipeline.evaluation.memorisation import COPY_SHARE, TrainingPictures, copy_limit
+from skin_pipeline.evaluation.memorisation import COPY_BITS, COPY_SHARE, TrainingPictures, copy_limit
 from skin_pipeline.evaluation.parameters import EvaluationParameters
 from skin_pipeline.evaluation.readers import present_readers
 from skin_pipeline.items import json_digest
@@ -52,7 +52,7 @@ class PictureJudge:
         self._tolerance_px = parameters.tolerance_px
         self._readers = present_readers(parameters.readers)
         self._key = json_digest(
-            [edges.item_parameters(), self._tolerance_px, self._readers, COPY_SHARE, MOST_COMPARED]
+            [edges.item_parameters(), self._tolerance_px, self._readers, COPY_SHARE, COPY_BITS, MOST_COMPARED]
         )
         self._forward = forward
 
