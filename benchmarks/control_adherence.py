@@ -115,7 +115,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--num", type=int, default=24, help="skins, if there are as many")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--guidance", type=float, default=1.5)
     parser.add_argument("--low", type=float, default=50, help="Canny's thresholds, as in data_prep")
     parser.add_argument("--high", type=float, default=80)
     parser.add_argument("--channels", choices=["gray", "any"], default="gray")
