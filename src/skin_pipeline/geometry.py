@@ -30,6 +30,9 @@ FitMode = Literal["stretch", "crop", "pad"]
 IDENTITY: FloatArray = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 IDENTITY.setflags(write=False)
 
+TALL = 1.5
+"""A quad at least this many times as high as wide holds text that runs downwards, as text readers see it."""
+
 
 def as_quads(values: ArrayLike) -> FloatArray:
     """Return values as a float array of quads.
@@ -92,6 +95,17 @@ def quad_sizes(quads: ArrayLike) -> FloatArray:
     corners = as_quads(quads)
     sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)  # top, right, bottom, left
     return np.stack([(sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2], axis=1)
+
+
+def runs_downwards(quad: FloatArray, text: str) -> bool:
+    """Tell whether a quad's text runs downwards: several characters in a tall quad.
+
+    Args:
+        quad: (4, 2); the text's own top left is then the quad's top right corner.
+        text: What is written there.
+    """
+    width, height = quad_sizes(quad)[0]
+    return bool(len(text) > 1 and height >= TALL * width)
 
 
 def quad_areas(quads: ArrayLike) -> FloatArray:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from skin_pipeline.geometry import quads_of
+from skin_pipeline.geometry import quads_of, runs_downwards
 from skin_pipeline.recognition import crops
-from skin_pipeline.recognition.rectify import homography, pad_crops, rectify, runs_downwards, straighten
+from skin_pipeline.recognition.rectify import homography, pad_crops, rectify, straighten
 
 TOLERANCE = 3
 """Levels of 255; OpenCV rounds positions to 1/32 of a pixel, and every pixel to a level and into range."""

@@ -27,7 +27,7 @@ from rapidfuzz.distance import Levenshtein
 
 from skin_pipeline.errors import InputError
 from skin_pipeline.evaluation.bootstrap import Interval, bootstrap_ratio
-from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes
+from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, runs_downwards
 from skin_pipeline.recognition.crops import straighten
 from skin_pipeline.recognition.recognizers import Recognizer
 
@@ -61,8 +61,6 @@ Normalisation = Literal["strict", "width", "width_and_case"]
 """``strict``: text as it is. ``width``: full-width ASCII (Ａ, ！, the ideographic space) as plain.
 ``width_and_case``: also letters without their case, which tells whether errors are of case only."""
 
-RUNS_DOWNWARDS = 1.5
-"""Several characters in a quad this many times higher than wide are turned by a quarter before reading."""
 
 _Group = TypeVar("_Group")
 
@@ -249,18 +247,13 @@ def draw_in(quads: FloatArray, inset: float) -> FloatArray:
 def _line(picture: Image, quad: FloatArray, text: str) -> Image:
     """Cut out a legend as a line that runs to the right."""
     crop = straighten(picture, quad)
-    return np.rot90(crop) if _runs_downwards(quad, text) else crop
+    return np.rot90(crop) if runs_downwards(quad, text) else crop
 
 
 def line_height(quad: FloatArray, text: str) -> float:
     """Return the height of a legend's line in pixels: of text that runs downwards, its quad's width."""
     width, height = quad_sizes(quad)[0]
-    return float(width if _runs_downwards(quad, text) else height)
-
-
-def _runs_downwards(quad: FloatArray, text: str) -> bool:
-    width, height = quad_sizes(quad)[0]
-    return bool(height > RUNS_DOWNWARDS * width) and len(text) > 1
+    return float(width if runs_downwards(quad, text) else height)
 
 
 def _grouped(

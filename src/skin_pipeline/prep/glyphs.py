@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_inside
+from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_inside, runs_downwards
 from skin_pipeline.items import Output, Rejection, Task, Worker
 from skin_pipeline.prep.edges import trace_edges
 from skin_pipeline.prep.shared import load_outlines
@@ -32,8 +32,6 @@ GrayPicture = NDArray[np.uint8]
 SHIPPED_TYPEFACE, BOLD_TYPEFACE = "sans_sc_regular", "sans_sc_bold"
 LEGENDS_WEIGHED = 12
 """A skin's type is regular or bold by so many of its legends, the highest ones."""
-TALL = 1.5
-"""Several characters in a quad this many times higher than wide run downwards."""
 SUPERSAMPLING = 4
 """Glyphs are drawn this many times larger than shown, in each direction, and averaged."""
 WIDEST_STRETCH, NARROWEST_STRETCH = 1.4, 0.6
@@ -295,21 +293,15 @@ def _reason_to_skip(legend: Legend, size: tuple[int, int], font: Path, min_heigh
     if not quads_inside(legend.quad, size, OUTSIDE_TOLERANCE_PX).all():
         return f"its quad lies partly outside the picture of {size[0]}x{size[1]} px"
     width, height = quad_sizes(legend.quad)[0]
-    line_height = width if runs_downwards(legend) else height
+    line_height = width if runs_downwards(legend.quad, legend.text) else height
     if line_height < min_height_px:
         return f"its height of {line_height:.1f} px is below {min_height_px:g} px, too small to be read"
     return None
 
 
-def runs_downwards(legend: Legend) -> bool:
-    """Say whether a legend is written from top to bottom, turned by a quarter, as OCR reads tall quads."""
-    width, height = quad_sizes(legend.quad)[0]
-    return bool(height > TALL * width) and len(legend.text) > 1
-
-
 def _reading_quad(legend: Legend) -> FloatArray:
     """Return a legend's quad from its text's own top left, which downwards is the quad's top right corner."""
-    return np.roll(legend.quad, -1, axis=0) if runs_downwards(legend) else legend.quad
+    return np.roll(legend.quad, -1, axis=0) if runs_downwards(legend.quad, legend.text) else legend.quad
 
 
 def _blend_legend(image: GrayPicture, legend: Legend, font: Path, margin: float, style: GlyphStyle) -> None:

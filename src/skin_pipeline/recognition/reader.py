@@ -26,7 +26,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skin_pipeline.geometry import FloatArray, as_quads, clip_quads
+from skin_pipeline.geometry import TALL, FloatArray, as_quads, clip_quads
 from skin_pipeline.recognition.agreement import agree_with_layout, settle_case
 from skin_pipeline.recognition.crops import level_short_quads, split_row, straighten, tighten_quad
 from skin_pipeline.recognition.overlaps import count_characters, drop_duplicates, drop_nested, is_spread
@@ -35,8 +35,6 @@ from skin_pipeline.recognition.read_text import ReadText
 from skin_pipeline.recognition.recognizers import PaddleRecognizer
 from skin_pipeline.recognition.weights import TextWeights
 
-TALL = 1.5
-"""A quad this many times higher than wide may hold vertical text (PaddleOCR's own limit)."""
 SURE = 0.9
 """A reading of such a quad above this confidence is not questioned."""
 CERTAIN = 0.99

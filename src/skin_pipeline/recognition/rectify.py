@@ -23,9 +23,6 @@ from torch import Tensor
 from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes
 from skin_pipeline.recognition.torch_recognizer import CROP_HEIGHT_PX
 
-TALL = 1.5
-"""A quad so many times higher than wide holds text that runs downwards, unless it is one character."""
-
 
 def rectify(picture: Tensor, quad: FloatArray, is_turned: bool) -> Tensor:
     """Cut a quad out of a picture as the recogniser reads it: straightened, 48 pixels high.
@@ -55,12 +52,6 @@ def pad_crops(crops: Sequence[Tensor], width_px: int) -> tuple[Tensor, Tensor]:
     widths = torch.tensor([crop.shape[-1] for crop in crops], dtype=torch.int64)
     padded = torch.stack([F.pad(crop, (0, width_px - crop.shape[-1])) for crop in crops])
     return padded, widths.to(padded.device)
-
-
-def runs_downwards(quad: FloatArray, text: str) -> bool:
-    """Tell whether a quad's text runs downwards, as in a tall quad with more than one character."""
-    width, height = quad_sizes(quad)[0]
-    return bool(len(text) > 1 and height >= TALL * width)
 
 
 def straighten(picture: Tensor, quad: FloatArray) -> Tensor:

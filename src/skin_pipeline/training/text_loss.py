@@ -32,8 +32,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skin_pipeline.geometry import FloatArray, boxes_of, quad_sizes
-from skin_pipeline.recognition.rectify import pad_crops, rectify, runs_downwards
+from skin_pipeline.geometry import FloatArray, boxes_of, quad_sizes, runs_downwards
+from skin_pipeline.recognition.rectify import pad_crops, rectify
 from skin_pipeline.recognition.torch_recognizer import BLANK, Reading, TorchRecognizer, num_places
 from skin_pipeline.training.backend import Batch, ModelFamily, TextEmbeddings
 from skin_pipeline.training.config import TrainParameters

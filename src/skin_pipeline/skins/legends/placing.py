@@ -22,11 +22,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from skin_pipeline.errors import InputError
-from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_of
+from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_of, runs_downwards
 from skin_pipeline.typefaces import ink_box, load_font
 
-RUNS_DOWNWARDS = 1.5
-"""Several characters in a quad this many times higher than wide run downwards, as text readers see them."""
 NARROWEST, WIDEST = 0.6, 1.4
 """The least and the greatest width of a typeface, in its own."""
 
@@ -171,7 +169,7 @@ def _shared_lean(spots: Iterable[Spot]) -> float:
 
 def _spot(quad: FloatArray, text: str, inset: float) -> Spot:
     width, height = quad_sizes(quad)[0]
-    if height > RUNS_DOWNWARDS * width and len(text) > 1:
+    if runs_downwards(quad, text):
         # Its own top left lies at the quad's top right corner.
         quad, width, height = np.roll(quad, -1, axis=0), height, width
     free = 2 * inset * min(width, height)
