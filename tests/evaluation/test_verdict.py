@@ -47,6 +47,18 @@ def test_adherence_counts_where_the_loss_is_flat():
     assert judge_training(curve(FLAT, FLAT, drawn_edge_f1=[0.7] * 7)).name == "flat"
 
 
+def test_control_that_is_lost_counts_though_the_loss_falls():
+    """As measured on sheets that share one conditioning image."""
+    rows = curve([0.758, 0.668, 0.656], [0.816, 0.625, 0.609], drawn_edge_f1=[0.90, 0.38, 0.36])
+    verdict = judge_training(rows)
+    assert (verdict.name, verdict.best_step) == ("losing control", 0)
+    assert "by 0.36 (F1), where they did by 0.90 at step 0" in verdict.because
+    assert judge_training(rows[:2]).name == "losing control"  # that takes no three validations
+    regained = curve([0.758, 0.668, 0.656], drawn_edge_f1=[0.90, 0.38, 0.81])
+    assert judge_training(regained).name == "still improving"
+    assert judge_training(curve([0.7, 0.6, 0.5], drawn_edge_f1=[None] * 3)).name == "still improving"
+
+
 def test_a_change_that_the_stretches_do_not_agree_on_is_none():
     """As measured: three stretches of the noise schedule fall or stay, one rises."""
     first = {"validation_loss_t0000_0499": 0.62, "validation_loss_t0500_0999": 0.32}

@@ -1,4 +1,4 @@
-"""What the curves of a training say: is it still improving, flat, overfitting, memorising?
+"""What the curves of a training say: is it still improving, flat, overfitting, losing control?
 
 The losses judged are those of one fixed set of held-out skins, ``validation_loss``, and of as many skins that
 are trained on, ``learnt_loss``: always at the same timesteps with the same noise, so they change by what was
@@ -13,19 +13,22 @@ before two thirds of the steps to the last one.
    (``drawn_copied``, where measured): ``memorising``, whatever the losses are. A copy has the shapes of a
    training picture and lies nearer to it than half of the distance that held-out real pictures have to
    theirs, the median of them; see :mod:`skin_pipeline.evaluation.memorisation`.
-2. Fewer than :data:`LEAST_VALIDATIONS` validations: ``too early``.
-3. The held-out loss lies above its lowest value by a change that counts, and since then the loss of learnt
+2. The adherence of drawn pictures to their conditioning images (``drawn_edge_f1``, where measured) lies at
+   last more than :data:`CONTROL_FALL` below its best: ``losing control``, whatever the losses are. A
+   ControlNet whose conditioning images do not show what its pictures show, as where all have one image,
+   unlearns to obey while the loss falls, as that falls by learning what the pictures have in common.
+3. Fewer than :data:`LEAST_VALIDATIONS` validations: ``too early``.
+4. The held-out loss lies above its lowest value by a change that counts, and since then the loss of learnt
    skins has fallen by more than the tolerance: what is learned no longer holds for other skins. If the
    held-out loss over that of learnt skins has grown to :data:`MEMORISING_GAP` times what it was at the start,
    it is ``memorising``; otherwise ``overfitting``.
-4. The held-out loss lies above its lowest value by a change that counts, and that of learnt skins has not
+5. The held-out loss lies above its lowest value by a change that counts, and that of learnt skins has not
    fallen: ``getting worse``, for them too: the learning rate is too high, or the weights it started from knew
    better.
-5. The held-out loss has lately fallen by a change that counts, or the adherence of drawn pictures to their
-   conditioning images (``drawn_edge_f1``, where measured) has lately risen by more than
-   :data:`ADHERENCE_STEP`: ``still improving``. ControlNets learn to obey suddenly, while the loss hardly
-   moves.
-6. Otherwise it is ``flat``.
+6. The held-out loss has lately fallen by a change that counts, or the adherence of drawn pictures has lately
+   risen by more than :data:`ADHERENCE_STEP`: ``still improving``. ControlNets learn to obey suddenly, while
+   the loss hardly moves.
+7. Otherwise it is ``flat``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,11 +41,15 @@ TOLERANCE = 0.01
 LEAST_VALIDATIONS = 3
 MEMORISING_GAP = 1.5
 ADHERENCE_STEP = 0.02
+CONTROL_FALL = 0.1
+"""Of F1: several times what a handful of pictures varies by between validations (0.01 to 0.05)."""
 MOST = 0.5
 _LATELY = 2 / 3
 _STRETCH = "validation_loss_t"
 
-VerdictName = Literal["too early", "still improving", "flat", "overfitting", "memorising", "getting worse"]
+VerdictName = Literal[
+    "too early", "still improving", "flat", "overfitting", "memorising", "getting worse", "losing control"
+]
 
 _ADVICE: Mapping[VerdictName, str] = {
     "too early": "Train longer, or lower train.validation_steps.",
@@ -50,6 +57,10 @@ _ADVICE: Mapping[VerdictName, str] = {
     "flat": "More steps will not help; more or other skins, or another learning rate, may.",
     "overfitting": "Stop at the best step, or train on more skins.",
     "memorising": "Stop earlier, or train on more skins; look at the nearest training pictures.",
+    "losing control": (
+        "Use conditioning images that show what is in the pictures (conditioning: per_skin), or stop at the"
+        " best step; an evaluation without control says whether any is left."
+    ),
     "getting worse": "Lower train.learning_rate, or stop at the best step.",
 }
 
@@ -62,7 +73,7 @@ class Verdict:
     because: str
     """The figures behind it, in a sentence."""
     best_step: int | None
-    """The step with the lowest held-out loss."""
+    """The step with the lowest held-out loss; where control was lost, the one with the best adherence."""
 
     @property
     def advice(self) -> str:
@@ -85,6 +96,8 @@ def judge_training(rows: Sequence[Mapping[str, Any]]) -> Verdict:
     curve = [row for row in rows if row.get("validation_loss") is not None]
     if copied := _copied(rows):
         return Verdict("memorising", copied, _best(curve)["step"] if curve else None)
+    if lost := _lost_control(rows):
+        return lost
     if len(curve) < LEAST_VALIDATIONS:
         because = f"there are {len(curve)} validations, a verdict takes {LEAST_VALIDATIONS}."
         return Verdict("too early", because, _best(curve)["step"] if curve else None)
@@ -92,7 +105,12 @@ def judge_training(rows: Sequence[Mapping[str, Any]]) -> Verdict:
     rise = _change(best, last, "validation_loss")
     if rise > TOLERANCE and _is_beyond_chance(best, last):
         return _judge_rise(curve, best, rise)
-    since = _lately(curve)
+    return _judge_lately(curve, best)
+
+
+def _judge_lately(curve: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> Verdict:
+    """Tell whether anything has lately got better."""
+    since, last = _lately(curve), curve[-1]
     fall = -_change(since, last, "validation_loss")
     if fall > TOLERANCE and _is_beyond_chance(since, last):
         because = f"the held-out loss fell by {fall:.1%} since step {since['step']}."
@@ -119,6 +137,21 @@ def _copied(rows: Sequence[Mapping[str, Any]]) -> str | None:
         f"{last['drawn_copied']:.0%} of the pictures drawn at step {last['step']} are training pictures over"
         f" again: {copies[0]}{others}."
     )
+
+
+def _lost_control(rows: Sequence[Mapping[str, Any]]) -> Verdict | None:
+    """Judge that drawn pictures follow their conditioning images much worse than they once did, if so."""
+    drawn = [row for row in rows if row.get("drawn_edge_f1") is not None]
+    if not drawn:
+        return None
+    best, last = max(drawn, key=lambda row: float(row["drawn_edge_f1"])), drawn[-1]
+    if best["drawn_edge_f1"] - last["drawn_edge_f1"] <= CONTROL_FALL:
+        return None
+    because = (
+        f"drawn pictures follow their conditioning images by {last['drawn_edge_f1']:.2f} (F1), where they did"
+        f" by {best['drawn_edge_f1']:.2f} at step {best['step']}."
+    )
+    return Verdict("losing control", because, best["step"])
 
 
 def _judge_rise(curve: Sequence[Mapping[str, Any]], best: Mapping[str, Any], rise: float) -> Verdict:
