@@ -24,7 +24,9 @@ in training, and by PP-OCR, which did. Sen.ACC and NED are AnyText's (``skin_pip
 ``real`` and ``autoencoder`` are the sheets themselves, and what is left of them by the VAE; ``start`` is the
 ControlNet before any of the trainings, and ``composited`` its pictures with legends set anew.
 
-Prints a table, and all figures as one line of JSON at the end; leaves a contact sheet of each arm in FOLDER.
+Prints tables: each system; how much more each arm has read than ``none`` (the same sheets, with an interval
+over sheets) and than ``longer``; by script and height; the text loss of held-out sheets by timestep. Then all
+figures as one line of JSON. Leaves a contact sheet of each arm, and ``text_loss.png``, in FOLDER.
 """
 
 import argparse
@@ -42,12 +44,14 @@ import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from matplotlib.figure import Figure
 from PIL import Image
 
 from skin_pipeline.base_models import resolve_base_model, resolve_controlnet
+from skin_pipeline.evaluation.bootstrap import bootstrap_mean
 from skin_pipeline.evaluation.diversity import mean_distance
 from skin_pipeline.evaluation.edges import edge_agreement
-from skin_pipeline.evaluation.legends import LegendReading, read_legends, score_readings
+from skin_pipeline.evaluation.legends import LegendReading, normalise, read_legends, score_readings
 from skin_pipeline.evaluation.readers import load_reader, present_readers
 from skin_pipeline.generation.parameters import InferenceParameters
 from skin_pipeline.generation.pipeline import load_pipeline
@@ -107,6 +111,11 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "ctc_only": {"text": {**LAST_STEPS, "feature_weight": 0.0}},
     "sampled": {"text": {**LAST_STEPS, "mode": "sampled", "sampled_share": 0.125}},
 }
+TEXT_LOSS = "loss_text/"
+FEATURES = "loss_text/feature_t"
+GAINS = ("tesseract", "ppocr", "edge_f1", "diversity")
+LEAST_LEGENDS = 12
+"""Groups of fewer legends are not in the table."""
 LONGER_FACTOR = 5.0
 """Steps of ``longer``, in those of the other arms."""
 
@@ -171,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
                 for seed in options.seeds:
                     run_arm(work, sizes, arm, seed)
         figures = summarise(work, sizes)
+        draw_curves(figures, work / "text_loss.png")
     report(figures)
     return figures
 
@@ -246,7 +256,7 @@ def run_arm(work: Path, sizes: Sizes, arm: str, seed: int) -> None:
     folder = work / "runs" / f"{arm}_{seed}"
     arm_settings = {
         "max_train_steps": steps,
-        "validation_steps": max(1, sizes.arm_steps // 2),
+        "validation_steps": max(1, steps // 3),
         "num_validation_samples": min(8, sizes.num_held_out),
         **ARMS[arm],
     }
@@ -426,6 +436,10 @@ def summarise(work: Path, sizes: Sizes) -> dict[str, Any]:
     for figures in systems.values():
         if plain and figures["cpu_seconds"]:
             figures["cost"] = figures["cpu_seconds"] / plain
+    for arm, some in arms.items():
+        systems[arm]["gain"] = {
+            other: gain(some, arms[other]) for other in ("none", "longer") if other in arms and arm in ARMS
+        }
     return {
         "benchmark": "legends",
         "controlnet": START,
@@ -442,7 +456,8 @@ def summarise_arm(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "cpu_seconds": float(np.median(seconds)) if seconds else None,
         "edge_f1": float(np.mean([np.mean(result["edge_f1"]) for result in results])),
         "diversity": float(np.mean([np.mean(result["diversity"] or [0]) for result in results])),
-        "validation": [result.get("validation", [])[-1:] for result in results],
+        "peak_memory_gib": results[0].get("peak_memory_gib"),
+        "curves": curves(results),
     }
     for reader in results[0]["readings"]:
         rows = [row for result in results for row in result["readings"][reader]]
@@ -454,6 +469,59 @@ def summarise_arm(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "groups": scores(rows).as_rows(),
         }
     return figures
+
+
+def curves(results: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float]]]:
+    """Return the means over seeds of what was measured on held-out sheets: (step, value) by name."""
+    points: dict[str, dict[int, list[float]]] = {}
+    for result in results:
+        for row in result.get("validation", []):
+            for name in row:
+                if name.startswith((TEXT_LOSS, "validation_loss")):
+                    points.setdefault(name, {}).setdefault(row["step"], []).append(row[name])
+    return {
+        name: [[step, float(np.mean(values))] for step, values in sorted(by_step.items())]
+        for name, by_step in sorted(points.items())
+    }
+
+
+def gain(some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return by how much one arm's figures exceed another's on the same sheets, by the seeds of both.
+
+    Intervals are over sheets, whose seeds are averaged; ``by_seed`` says how much trainings vary.
+    """
+    seeds = sorted({result["seed"] for result in some} & {result["seed"] for result in others})
+    pairs = [
+        [next(result for result in results if result["seed"] == seed) for seed in seeds]
+        for results in (some, others)
+    ]
+    differences: dict[str, Any] = {"seeds": seeds}
+    if not seeds:
+        return differences
+    for reader in pairs[0][0]["readings"]:
+        mine, theirs = ([share_by_sheet(result["readings"][reader]) for result in side] for side in pairs)
+        by_seed = np.array(mine) - np.array(theirs)  # (seeds, sheets)
+        interval = bootstrap_mean(by_seed.mean(axis=0).tolist())
+        differences[reader] = {
+            "estimate": interval.estimate,
+            "low": interval.low,
+            "high": interval.high,
+            "by_seed": by_seed.mean(axis=1).tolist(),
+        }
+    for name in ("edge_f1", "diversity"):
+        mine, theirs = (np.array([result[name] for result in side]).mean(axis=0) for side in pairs)
+        interval = bootstrap_mean((mine - theirs).tolist())
+        differences[name] = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+    return differences
+
+
+def share_by_sheet(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the share of each sheet's legends that are read exactly but for case, in the order of sheets."""
+    right: dict[str, list[bool]] = {}
+    for row in rows:
+        read, truth = (normalise(row[name], "width_and_case") for name in ("read", "truth"))
+        right.setdefault(row["picture_id"], []).append(read == truth)
+    return [float(np.mean(right[sheet])) for sheet in sorted(right)]
 
 
 def scores(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -476,24 +544,108 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> dict[str, float] | dict[str, 
     }
 
 
+def draw_curves(figures: Mapping[str, Any], path: Path) -> None:
+    """Draw the feature part of the held-out text loss by timestep, a line for each arm."""
+    lines = {arm: system["curves"] for arm, system in figures["systems"].items() if system.get("curves")}
+    buckets = sorted({name for some in lines.values() for name in some if name.startswith(FEATURES)})
+    if not buckets:
+        return
+    figure = Figure(figsize=(3 * len(buckets), 3), dpi=110, layout="constrained")
+    panels = figure.subplots(1, len(buckets), sharey=True, squeeze=False)[0]
+    for panel, bucket in zip(panels, buckets, strict=True):
+        for arm, some in lines.items():
+            if points := some.get(bucket):
+                share = np.array([step for step, _ in points]) / points[-1][0]
+                panel.plot(share, [value for _, value in points], marker=".", label=arm)
+        low, high = bucket.removeprefix(FEATURES).split("_")
+        panel.set_title(f"timesteps {int(low)} to {int(high)}", fontsize=9)
+        panel.set_xlabel("share of the arm's steps", fontsize=8)
+    panels[0].set_ylabel("distance of features, held-out sheets", fontsize=8)
+    panels[-1].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.savefig(path)
+
+
 def report(figures: Mapping[str, Any]) -> None:
-    """Print the table, and the figures as one line of JSON."""
-    print(f"{'':12}{'Tesseract':^26}{'new strings':^14}{'PP-OCR':^10}{'edge F1':^10}{'cost':^8}")
-    for arm, system in figures["systems"].items():
-        cells = [cell(system.get("tesseract", {}).get("all"))]
-        for reader, group in (("tesseract", "new strings"), ("ppocr", "all")):
-            value = (system.get(reader, {}).get(group) or {}).get("sentence_accuracy")
-            cells.append("-" if value is None else f"{value:.3f}")
-        cost = f"{system['cost']:.2f}" if "cost" in system else "-"
-        print(f"{arm:12}{cells[0]:^26}{cells[1]:^14}{cells[2]:^10}{system['edge_f1']:^10.3f}{cost:^8}")
+    """Print tables in Markdown, and the figures as one line of JSON."""
+    systems = figures["systems"]
+    rows = [
+        [
+            arm,
+            ", ".join(map(str, system["seeds"])),
+            cell(system.get("tesseract", {}).get("all")),
+            *(
+                number((system.get(reader, {}).get(group) or {}).get(key))
+                for reader, group, key in (
+                    ("tesseract", "all", "ned"),
+                    ("tesseract", "new strings", "sentence_accuracy"),
+                    ("ppocr", "all", "sentence_accuracy"),
+                )
+            ),
+            number(system["edge_f1"]),
+            number(system["diversity"]),
+            number(system.get("cost"), 2),
+            number(system.get("peak_memory_gib"), 2),
+        ]
+        for arm, system in systems.items()
+    ]
+    head = "system, seeds, Tesseract, … NED, … new strings, PP-OCR, edge F1, diversity, cost, GiB"
+    print_table(head.split(", "), rows)
+    rows = [
+        [f"{arm} over {other}", *(cell(one.get(name)) for name in GAINS), by_seed(one.get("tesseract"))]
+        for arm, system in systems.items()
+        for other, one in system["gain"].items()
+        if arm != other and one["seeds"]
+    ]
+    print_table(["gain", *GAINS, "Tesseract by seed"], rows)
+    groups = [
+        (row["script"], row["height_px"])
+        for row in systems["real"].get("tesseract", {}).get("groups", [])
+        if row["num_legends"] >= LEAST_LEGENDS
+    ]
+    rows = [[*group, *(of_group(system, group) for system in systems.values())] for group in groups]
+    print_table(["script", "height, px", *systems], rows)
+    names = sorted({name for system in systems.values() for name in system["curves"]})
+    rows = [[name, *(course(system["curves"].get(name)) for system in systems.values())] for name in names]
+    print_table(["held-out sheets, first → last", *systems], rows)
     print(json.dumps(figures, ensure_ascii=False))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table in Markdown, without the columns that say nothing."""
+    shown = [place for place in range(len(head)) if any(row[place] != "–" for row in rows)]
+    for row in [head, ["---"] * len(head), *rows] if rows else []:
+        print(f"| {' | '.join(row[place] for place in shown)} |")
+    print()
+
+
+def of_group(system: Mapping[str, Any], group: tuple[str, str]) -> str:
+    """Return Tesseract's Sen.ACC of a script and height."""
+    rows = system.get("tesseract", {}).get("groups", [])
+    found = (row["sentence_accuracy"] for row in rows if (row["script"], row["height_px"]) == group)
+    return number(next(found, None))
+
+
+def course(points: Sequence[Sequence[float]] | None) -> str:
+    """Return ``0.30 → 0.21``."""
+    return f"{points[0][1]:.3f} → {points[-1][1]:.3f}" if points else "–"
+
+
+def by_seed(differences: Mapping[str, Any] | None) -> str:
+    """Return the difference of each seed."""
+    return ", ".join(f"{value:+.3f}" for value in differences["by_seed"]) if differences else "–"
 
 
 def cell(score: Mapping[str, Any] | None) -> str:
     """Return ``0.512 [0.480, 0.541]``."""
-    if not score or score["sentence_accuracy"] is None:
-        return "-"
-    return f"{score['sentence_accuracy']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    estimate = None if not score else score.get("sentence_accuracy", score.get("estimate"))
+    if not score or estimate is None:
+        return "–"
+    return f"{estimate:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a figure, or a dash."""
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -51,12 +51,44 @@ def test_an_arms_figures_are_known_by_hand(tmp_path):
     assert figures["tesseract"]["all"]["ned"] == pytest.approx(0.75, abs=1e-4)
     assert figures["edge_f1"] == pytest.approx(0.6)
     assert figures["cost"] == 2.5
+    assert figures["gain"]["none"]["tesseract"]["by_seed"] == [0.0]
+
+
+def reading(sheet, is_right):
+    return {"truth": "OK", "read": "OK" if is_right else "0K", "picture_id": sheet}
+
+
+def test_a_gain_is_over_the_same_sheets_and_seeds():
+    def result(seed, rights):
+        rows = [reading(f"{place}", is_right) for place, is_right in enumerate(rights)]
+        return {"seed": seed, "readings": {"tesseract": rows}, "edge_f1": [0.5], "diversity": [0.1]}
+
+    some = [result(0, [True, True, False, True]), result(1, [True, True, True, True]), result(2, [False] * 4)]
+    others = [result(1, [True, False, False, False]), result(0, [True, False, False, True])]
+    gain = legends.gain(some, others)
+    assert gain["seeds"] == [0, 1]  # the third seed has no partner
+    assert gain["tesseract"]["by_seed"] == [0.25, 0.75]
+    assert gain["tesseract"]["estimate"] == 0.5
+    assert gain["tesseract"]["low"] >= 0
+    assert gain["edge_f1"] == {"estimate": 0, "low": 0, "high": 0}
+
+
+def test_curves_are_means_over_seeds():
+    name = "loss_text/feature_t0000_0249"
+    results = [
+        {"validation": [{"step": 0, name: 0.4, "kind": "validation"}, {"step": 10, name: low}]}
+        for low in (0.2, 0.3)
+    ]
+    assert legends.curves(results) == {name: [[0, 0.4], [10, 0.25]]}
 
 
 @pytest.mark.slow
 def test_it_trains_measures_and_reports(tmp_path, capsys):
     legends.main(["--quick", "--work", str(tmp_path)])
-    systems = json.loads(capsys.readouterr().out.splitlines()[-1])["systems"]
+    printed = capsys.readouterr().out.splitlines()
+    systems = json.loads(printed[-1])["systems"]
+    assert any(line.startswith("| both over none |") for line in printed)
+    assert (tmp_path / "text_loss.png").is_file()
     assert set(systems) == {"start", "composited", "none", "both", "real", "autoencoder"}
     assert systems["real"]["ppocr"]["all"]["sentence_accuracy"] > 0.8
     assert systems["composited"]["ppocr"]["all"]["sentence_accuracy"] > 0.8
