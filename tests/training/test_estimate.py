@@ -164,13 +164,16 @@ def _measured_peak(p: TrainParameters) -> int:
         ("both", False),
         *(
             pytest.param(mode, checkpointing, marks=pytest.mark.slow)
-            for mode in ("one_step", "last_steps", "sampled")
+            for mode in ("one_step", "last_steps", "two_states", "sampled")
             for checkpointing in (False, True)
         ),
     ],
 )
 def test_reading_is_estimated_as_it_is_measured(mode: str, checkpointing: bool, tiny_pipeline: Path) -> None:
-    changes = {"gradient_checkpointing": checkpointing, "text": {"mode": mode, "sampler_steps": 5}}
+    text: dict[str, Any] = {"mode": mode, "sampler_steps": 5, "latent_weight": 0.5}
+    if mode == "two_states":
+        text |= {"mode": "last_steps", "sampled_states": 2}
+    changes = {"gradient_checkpointing": checkpointing, "text": text}
     found = _estimate(tiny_pipeline, legends=READ, **changes)
     measured = _measured_peak(_parameters(tiny_pipeline, **changes))
     # the allocator's record has the scratch memory of kernels too, which a tiny model feels

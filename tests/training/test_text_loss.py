@@ -19,8 +19,8 @@ from skin_pipeline.training.families import load_family
 from skin_pipeline.training.objective import predict, squared_errors
 from skin_pipeline.training.sdxl import SDXLFamily
 from skin_pipeline.training.text_legends import PictureLegends
-from skin_pipeline.training.text_loss import TextLoss, cell_weights, select
-from skin_pipeline.training.text_sampling import sample_with_gradient, state_in_sampling
+from skin_pipeline.training.text_loss import TextLoss, cell_weights, latent_distances, select
+from skin_pipeline.training.text_sampling import sample_with_gradient, states_in_sampling
 from tests.tiny_models import save_tiny_pipeline, save_tiny_sd3
 from tests.training.conftest import random_batch
 from tests.training.text_sets import LEGENDS, tiny_recognizer
@@ -239,11 +239,19 @@ def test_the_sampler_is_inferences(tiny_pipeline: Path) -> None:
             output_type="latent",
             callback_on_step_end=keep,
         ).images
-        state, _ = state_in_sampling(
-            family, family.controlnet, batch, _no_text(batch), whole_way(p).text, contextlib.nullcontext, 3
+        states, _ = states_in_sampling(
+            family,
+            family.controlnet,
+            batch,
+            _no_text(batch),
+            whole_way(p).text,
+            contextlib.nullcontext,
+            [1, 3],
         )
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(state.noisy_latents, starts[2], rtol=1e-3, atol=1e-3)
+    assert len(states) == 2
+    for state, before in zip(states, (starts[0], starts[2]), strict=True):
+        torch.testing.assert_close(state.noisy_latents, before, rtol=1e-3, atol=1e-3)
 
 
 def whole_way(p: TrainParameters) -> TrainParameters:
@@ -261,8 +269,8 @@ def test_a_short_way_starts_from_the_real_picture(tiny_pipeline: Path) -> None:
     p = _parameters(tiny_pipeline, "last_steps", sampler_start=0.5)
     family = _family(tiny_pipeline, p)
     batch = _batch(family)
-    state, _ = state_in_sampling(
-        family, family.controlnet, batch, _no_text(batch), p.text, contextlib.nullcontext, 2
+    (state,), _ = states_in_sampling(
+        family, family.controlnet, batch, _no_text(batch), p.text, contextlib.nullcontext, [2]
     )
     sampler = family.make_sampler()
     sampler.set_timesteps(4)
@@ -270,6 +278,51 @@ def test_a_short_way_starts_from_the_real_picture(tiny_pipeline: Path) -> None:
     expected = family.scheduler.add_noise(batch.latents, noise, state.timesteps)
     assert state.timesteps.tolist() == [int(sampler.timesteps[2])] * 2
     torch.testing.assert_close(state.noisy_latents, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_states_come_from_all_parts_of_the_last_steps(tiny_pipeline: Path) -> None:
+    settings = {"sampler_steps": 20, "last_steps": 10, "sampled_states": 3}
+    p = _parameters(tiny_pipeline, "last_steps", **settings)
+    loss = _text_loss(_Mirror(), p, _batch(SDXLFamily(p)))
+    drawn = [loss._steps_to_read(step) for step in range(200)]
+    assert [set(part) for part in zip(*drawn, strict=True)] == [{10, 11, 12}, {13, 14, 15, 16}, {17, 18, 19}]
+    few = _parameters(tiny_pipeline, "last_steps", sampler_steps=4, last_steps=2, sampled_states=3)
+    assert _text_loss(_Mirror(), few, _batch(SDXLFamily(few)))._steps_to_read(0) == [2, 3]
+
+
+def test_several_states_count_as_their_mean(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = _parameters(tiny_pipeline, "last_steps", sampled_states=2)
+    family = _family(tiny_pipeline, p)
+    batch = _batch(family)
+    loss = _text_loss(family, p, batch)
+
+    def of(steps: list[int]) -> Tensor:
+        monkeypatch.setattr(loss, "_steps_to_read", lambda _step: steps)
+        return loss(family.controlnet, batch, batch.latents, contextlib.nullcontext, 0)
+
+    torch.testing.assert_close(of([2, 3]), (of([2]) + of([3])) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_latents_are_compared_where_legends_are(tiny_pipeline: Path) -> None:
+    batch = _batch(SDXLFamily(_parameters(tiny_pipeline)))
+    batch = replace(batch, boxes=(quads_of([8, 8, 24, 16]), ()))  # two cells of the first picture
+    estimate = batch.latents.clone()
+    estimate[0, :, 1, 1] += 2.0
+    estimate[0, :, 5, 5] += 9.0
+    estimate[1] += 9.0
+    torch.testing.assert_close(latent_distances(estimate, batch), torch.tensor([2.0, 0.0]))
+
+
+def test_the_distance_of_latents_is_weighed_in(tiny_pipeline: Path) -> None:
+    found = []
+    for weight in (0.0, 0.5):
+        p = _parameters(tiny_pipeline, timestep_limit=1000, timestep_weighting="none", latent_weight=weight)
+        family = _family(tiny_pipeline, p)
+        batch = replace(_batch(family), boxes=(QUADS, QUADS))
+        loss = _text_loss(family, p, batch)
+        found.append(loss(family.controlnet, batch, batch.latents, contextlib.nullcontext, 0))
+    estimate = family.predict_clean_latents(batch.latents, family.add_noise(batch), batch.timesteps)
+    torch.testing.assert_close(found[1] - found[0], 0.5 * latent_distances(estimate, batch))
 
 
 def test_a_crop_keeps_strings_and_picture_with_their_quads(tiny_pipeline: Path) -> None:

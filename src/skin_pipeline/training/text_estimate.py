@@ -145,13 +145,18 @@ class TracedReading:
 
 
 def _shortest_way(text: TextParameters, sampler_steps: int) -> dict[str, Any]:
-    """Return what makes the sampler go no further than to the first call with gradient.
+    """Return what makes the sampler go no further than to the first calls with gradient.
 
-    The calls before keep nothing, and need less than it.
+    The calls before keep nothing, and need less than they.
     """
     if text.mode == "sampled":
         return {"sampler_steps": sampler_steps}
-    return {"sampler_steps": _FEWEST_SAMPLER_STEPS, "last_steps": 1, "sampler_start": 0.5}
+    states = min(text.sampled_states, text.last_steps, text.sampler_steps)
+    return {
+        "sampler_steps": max(_FEWEST_SAMPLER_STEPS, states),
+        "last_steps": states,
+        "sampler_start": 0.5,
+    }
 
 
 class _WithPlainSampler:

@@ -1,12 +1,13 @@
 """What a recogniser holds against the legends that the model makes.
 
-    L = L_denoising + abar_t (feature_weight L_feature + ctc_weight L_ctc)
+    L = L_denoising + abar_t (feature_weight L_feature + ctc_weight L_ctc + latent_weight L_latent)
 
 after AnyText (Tuo et al. 2024, section 3.4): a frozen recogniser reads a crop of the model's estimate of the
 clean picture, and the same crop of the real one. L_feature is the squared distance of its features, in units
 of the real crop's mean square (0: equal, about 1: other text); L_ctc is the CTC loss of the string for each
-place of the text. abar_t, the share of signal at the timestep, fades out what is read through much noise.
-Both are means over a picture's legends, and then over the pictures of the batch.
+place of the text. L_latent needs no recogniser: it is the squared distance of the estimate's latents to the
+real picture's where legends are. abar_t, the share of signal at the timestep, fades out what is read through
+much noise. All are means over a picture's legends, and then over the pictures of the batch.
 
 What makes it work, where a plain CTC loss on samples hardly falls:
 
@@ -25,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,9 +41,9 @@ from skin_pipeline.training.backend import Batch, ModelFamily, TextEmbeddings
 from skin_pipeline.training.config import TrainParameters
 from skin_pipeline.training.sampling import seed_of
 from skin_pipeline.training.text_parameters import TextParameters
-from skin_pipeline.training.text_sampling import sample_with_gradient, state_in_sampling
+from skin_pipeline.training.text_sampling import sample_with_gradient, states_in_sampling
 
-MARGIN_CELLS = 2
+MARGIN_CELLS = 1
 """Latent cells decoded around a legend beyond its crop. The decoder sees further (its normalisation sees the
 whole window), but for the recogniser it makes no difference: with the embedded model distances of features
 are off by 0.003, where other text is at 1.2; with one cell by 0.005, with five by 0.002."""
@@ -154,16 +156,28 @@ class TextLoss:
                     self._backend, controlnet, some, self._no_text, p, autocast
                 )
                 return self._weighted(replace(some, timesteps=timesteps), latents, whole=True)
-            last = seed_of("sampler", self._seed, step) % min(p.last_steps, p.sampler_steps)
-            state, guided = state_in_sampling(
-                self._backend, controlnet, some, self._no_text, p, autocast, p.sampler_steps - 1 - last
+            states, guided = states_in_sampling(
+                self._backend, controlnet, some, self._no_text, p, autocast, self._steps_to_read(step)
             )
-            estimate = self._backend.predict_clean_latents(
-                guided(state), state.noisy_latents, state.timesteps
-            )
-            return self._weighted(replace(some, timesteps=state.timesteps), estimate)
+            losses = []
+            for state in states:
+                estimate = self._backend.predict_clean_latents(
+                    guided(state), state.noisy_latents, state.timesteps
+                )
+                losses.append(self._weighted(replace(some, timesteps=state.timesteps), estimate))
+            return torch.stack(losses).mean(0)
 
         return self._of_some(is_read, batch, read) / p.sampled_share
+
+    def _steps_to_read(self, step: int) -> list[int]:
+        """Draw the sampler's steps that are read, rising: one of each of so many parts of the last steps."""
+        p = self._parameters
+        among = min(p.last_steps, p.sampler_steps)
+        parts = min(p.sampled_states, among)
+        bounds = [p.sampler_steps - among + round(among * part / parts) for part in range(parts + 1)]
+        return [
+            low + seed_of("sampler", self._seed, step, low) % (high - low) for low, high in pairwise(bounds)
+        ]
 
     def _of_some(
         self, is_read: Sequence[bool], batch: Batch, read: Callable[[Batch, Tensor], Tensor]
@@ -181,6 +195,8 @@ class TextLoss:
         feature_weight = 0.0 if p.mode == "sampled" else p.feature_weight
         distances = self.distances(clean_latents, batch, p.ctc_weight > 0, feature_weight > 0, whole)
         loss = feature_weight * distances.feature + p.ctc_weight * distances.ctc
+        if p.latent_weight and p.mode != "sampled":
+            loss = loss + p.latent_weight * latent_distances(clean_latents, batch)
         if p.timestep_weighting == "none":
             return loss
         snr = self._backend.signal_to_noise(batch.timesteps)
@@ -288,12 +304,32 @@ def select(batch: Batch, places: Sequence[int]) -> Batch:
     return replace(batch, **changed)
 
 
+def latent_distances(clean_latents: Tensor, batch: Batch) -> Tensor:
+    """Return each picture's mean squared distance of latents under legends (B,); 0 where it has none.
+
+    Latents are scaled to a variance of about 1. Cells on a legend's edge count by what is covered of them.
+
+    Args:
+        clean_latents: (B, C, h, w), the estimates.
+        batch: With the real latents and the legends' boxes.
+    """
+    covered = legend_cover(batch)
+    squared = (clean_latents - batch.latents).square().mean(1, keepdim=True)
+    return (squared * covered).sum((1, 2, 3)) / covered.sum((1, 2, 3)).clamp(min=1e-6)
+
+
 def cell_weights(batch: Batch, legend_weight: float) -> Tensor:
     """Return the weight of each latent cell in the loss, (B, 1, h, w), of mean 1 over a picture.
 
     A cell that a legend's box covers has ``legend_weight`` times the weight of one that none does; on a box's
     edge, in proportion to what is covered.
     """
+    weights = 1 + (legend_weight - 1) * legend_cover(batch)
+    return weights / weights.mean((1, 2, 3), keepdim=True)
+
+
+def legend_cover(batch: Batch) -> Tensor:
+    """Return the share of each latent cell that a legend's box covers, (B, 1, h, w)."""
     count, _, height, width = batch.latents.shape
     covered = np.zeros((count, height, width))
     cell = batch.conditioning_pixel_values.shape[-1] / width
@@ -301,8 +337,7 @@ def cell_weights(batch: Batch, legend_weight: float) -> Tensor:
         for x_min, y_min, x_max, y_max in boxes_of(boxes) / cell:
             down = _overlap(y_min, y_max, height)[:, None]
             covered[picture] = np.maximum(covered[picture], down * _overlap(x_min, x_max, width))
-    weights = torch.from_numpy(1 + (legend_weight - 1) * covered).float()[:, None].to(batch.latents.device)
-    return weights / weights.mean((1, 2, 3), keepdim=True)
+    return torch.from_numpy(covered).float()[:, None].to(batch.latents.device)
 
 
 def _overlap(start: float, end: float, count: int) -> FloatArray:

@@ -14,7 +14,7 @@ TextMode = Literal["none", "one_step", "last_steps", "both", "sampled"]
 
 _ONE_STEP = frozenset({"timestep_limit"})
 _SAMPLED = frozenset({"sampler_steps", "guidance_scale", "sampled_share"})
-_LAST_STEPS = _SAMPLED | {"last_steps", "sampler_start"}
+_LAST_STEPS = _SAMPLED | {"last_steps", "sampler_start", "sampled_states"}
 _OF_MODES = {
     "one_step": _ONE_STEP,
     "last_steps": _LAST_STEPS,
@@ -41,6 +41,10 @@ class TextParameters(Parameters):
     """Weight of the distance between the recogniser's features of the estimate and of the real picture."""
     ctc_weight: Weight = 0.02
     """Weight of the CTC loss of the legend's string, for each place of the text."""
+    latent_weight: Weight = 0.0
+    """Weight of the squared distance between the latents of the estimate and of the real picture, where
+    legends are; latents have a variance of about 1. An estimate in the model's own sampling is off there by
+    what the denoising loss never sees."""
     timestep_weighting: Literal["signal", "none"] = "signal"
     """``signal``: the text loss at a timestep is weighted by its share of signal, as by AnyText, whose model
     must find the strokes. ``none``: all timesteps alike, for conditioning images that show the strokes
@@ -79,6 +83,9 @@ class TextParameters(Parameters):
     comparable with the real picture."""
     sampled_share: Share = 0.25
     """Share of a step's pictures that the model samples."""
+    sampled_states: Positive = 1
+    """Steps of a picture's sampling that are read, each drawn from another part of the ``last_steps``: they
+    share the price of sampling, but memory grows with each."""
 
     @property
     def is_on(self) -> bool:
@@ -110,5 +117,5 @@ class TextParameters(Parameters):
             return {"mode": "none"}
         left_out = (_ONE_STEP | _LAST_STEPS) - _OF_MODES[self.mode] | {"measure"}
         if self.mode == "sampled":
-            left_out |= {"feature_weight"}
+            left_out |= {"feature_weight", "latent_weight"}
         return self.model_dump(mode="json", exclude=set(left_out))

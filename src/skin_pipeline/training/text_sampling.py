@@ -5,7 +5,7 @@ The sampler is inference's own: the same scheduler, number of steps and guidance
 Shapes: B pictures, C latent channels, h w latent cells.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,16 +36,16 @@ class State:
 Guided = Callable[[State], Tensor]
 
 
-def state_in_sampling(
+def states_in_sampling(
     backend: ModelFamily,
     controlnet: nn.Module,
     batch: Batch,
     no_text: TextEmbeddings,
     parameters: TextParameters,
     autocast: Autocast,
-    step: int,
-) -> tuple[State, Guided]:
-    """Sample, without gradient, up to one of the sampler's steps.
+    steps: Sequence[int],
+) -> tuple[list[State], Guided]:
+    """Sample, without gradient, as far as the last of some of the sampler's steps.
 
     Args:
         backend: The frozen parts.
@@ -54,20 +54,24 @@ def state_in_sampling(
         no_text: For classifier-free guidance.
         parameters: Steps, guidance, and how much of the way the sampler goes itself.
         autocast: Makes the context of a forward pass.
-        step: The sampler's step to stop before, counted from 0.
+        steps: The sampler's steps to stop before, counted from 0, rising.
 
     Returns:
-        The state, without history, and the function that predicts from it, with gradient.
+        The state before each, without history, and the function that predicts from one, with gradient.
     """
     guided = _guided_prediction(backend, controlnet, batch, no_text, parameters.guidance_scale, autocast)
     sampler = _sampler(backend, batch, parameters.sampler_steps)
-    first = min(step, round((1 - parameters.sampler_start) * parameters.sampler_steps))
+    first = min(steps[0], round((1 - parameters.sampler_start) * parameters.sampler_steps))
+    states = []
     with torch.no_grad():
         latents = _start(backend, sampler, batch, first)
-        for timestep in sampler.timesteps[first:step]:
+        for step, timestep in enumerate(sampler.timesteps[first : steps[-1] + 1], first):
             state = _state(backend, latents, timestep)
-            latents = sampler.step(guided(state), timestep, latents, return_dict=False)[0]
-    return _state(backend, latents, sampler.timesteps[step]), guided
+            if step in steps:
+                states.append(state)
+            if step < steps[-1]:
+                latents = sampler.step(guided(state), timestep, latents, return_dict=False)[0]
+    return states, guided
 
 
 def sample_with_gradient(
