@@ -111,8 +111,23 @@ def test_the_display_aspect_is_applied(pictures, published):
 
 def test_a_conditioning_image_that_is_gone_is_said(published):
     page = render([picture(published, "demo/gone", "red keys", 0)], published)
-    assert "no longer in the training set" in page
+    assert "no longer there" in page
     assert 'class="overlay"' not in page
+
+
+def test_drawn_layouts_are_shown_as_what_pictures_were_conditioned_on(published):
+    made = picture(published, "four_parts", "red keys", 0)
+    layout = Item("four_parts", {}, made.record["conditioning_sha256"], published.path / "images/0.png")
+
+    def show(control_images):
+        return render_page([made], {}, published, GalleryParameters(), control_images)
+
+    page = show({"four_parts": layout})
+    assert "drawn layout as conditioning" in page
+    assert 'alt="Conditioning image of four_parts"' in page
+    assert not any(caption.startswith("Real skin") for caption in Page(page).captions)
+    changed = Item("four_parts", {}, "d" * 64, layout.path)
+    assert "no longer there" in show({"four_parts": changed})
 
 
 def test_no_pictures_make_an_empty_page(published):

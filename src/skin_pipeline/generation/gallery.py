@@ -52,17 +52,21 @@ class Board:
 
     skin: str
     conditioning: str | None
-    """How the conditioning image was made; none where the training set no longer holds it."""
+    """How the conditioning image was made; none where it is no longer there."""
     edges_uri: str | None
     """The conditioning image, white on transparent."""
     real_uri: str | None
-    """The real skin."""
+    """The real skin, if one is behind the conditioning image."""
     prompts: tuple[tuple[str, tuple[Picture, ...]], ...]
     """Pictures by prompt, sorted by seed."""
 
 
 def render_page(
-    generated: Iterable[Item], rows: Mapping[str, Row], dataset: Folder, parameters: GalleryParameters
+    generated: Iterable[Item],
+    rows: Mapping[str, Row],
+    dataset: Folder,
+    parameters: GalleryParameters,
+    control_images: Mapping[str, Item] | None = None,
 ) -> str:
     """Render the page.
 
@@ -71,6 +75,7 @@ def render_page(
         rows: The training set's rows by skin.
         dataset: The training set.
         parameters: How to show them.
+        control_images: Drawn layouts that pictures may have been conditioned on in place of skins, by id.
 
     Returns:
         HTML.
@@ -80,7 +85,10 @@ def render_page(
     )
     shown = items[: parameters.max_pictures]
     by_skin = groupby(shown, key=lambda item: str(item.record["conditioning"]))
-    boards = [_board(skin, list(group), rows.get(skin), dataset.path, parameters) for skin, group in by_skin]
+    boards = [
+        _board(skin, list(group), rows.get(skin), dataset.path, parameters, control_images or {})
+        for skin, group in by_skin
+    ]
     return (
         page_environment(Path(__file__).parent)
         .get_template(_TEMPLATE)
@@ -96,14 +104,26 @@ def render_page(
 
 
 def _board(
-    skin: str, items: Sequence[Item], row: Row | None, folder: Path, parameters: GalleryParameters
+    skin: str,
+    items: Sequence[Item],
+    row: Row | None,
+    folder: Path,
+    parameters: GalleryParameters,
+    control_images: Mapping[str, Item],
 ) -> Board:
     pictures = [_picture(item, parameters) for item in items]
     grouped = groupby(pictures, key=lambda picture: picture.prompt)
+    drawn = control_images.get(skin)
+    conditioning: str | None = None
+    edges: np.ndarray | None = None
+    if drawn is not None and drawn.sha256 == items[0].record["conditioning_sha256"]:
+        conditioning, edges, row = "drawn layout as", drawn.load_image(), None
+    elif row is not None:
+        conditioning, edges = row.conditioning, _stored(folder, row.conditioning_image)
     return Board(
         skin=skin,
-        conditioning=row.conditioning if row else None,
-        edges_uri=_edges_uri(_stored(folder, row.conditioning_image)) if row else None,
+        conditioning=conditioning,
+        edges_uri=None if edges is None else _edges_uri(edges),
         real_uri=_webp_uri(_stored(folder, row.image), parameters.picture_quality) if row else None,
         prompts=tuple((prompt, tuple(group)) for prompt, group in grouped),
     )
@@ -169,8 +189,8 @@ def _stored(folder: Path, name: str) -> np.ndarray:
 
 
 def _edges_uri(conditioning: np.ndarray) -> str:
-    """Return a conditioning image as white lines on nothing, so that it can lie over a picture."""
-    alpha = conditioning.max(axis=2)
+    """Return a conditioning image, grey or colour, as white lines on nothing, to lie over a picture."""
+    alpha = conditioning if conditioning.ndim == 2 else conditioning.max(axis=2)
     encoded = io.BytesIO()
     lines = Image.fromarray(np.dstack([np.full((*alpha.shape, 3), 255, np.uint8), alpha]))
     lines.save(encoded, "WEBP", method=4, lossless=True)

@@ -36,16 +36,19 @@ def generate_skins(
     return plan_generation(controlnet_weights, train_dataset, parameters, control_images)
 
 
-def render_gallery(generated_skins: Items, train_dataset: Folder, parameters: GalleryParameters) -> str:
+def render_gallery(
+    generated_skins: Items, train_dataset: Folder, control_images: Items, parameters: GalleryParameters
+) -> str:
     """Show the generated skins beside their conditioning images and the real skins.
 
     Args:
         generated_skins: Pictures with their records.
         train_dataset: The published training set they were conditioned on.
+        control_images: Or what they were conditioned on in its place.
         parameters: How to show them.
 
     Returns:
         One self-contained HTML page.
     """
     rows = {row.skin: row for split in ("validation", "train") for row in read_rows(train_dataset, split)}
-    return render_page(generated_skins.values(), rows, train_dataset, parameters)
+    return render_page(generated_skins.values(), rows, train_dataset, parameters, control_images)

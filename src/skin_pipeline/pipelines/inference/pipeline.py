@@ -31,6 +31,7 @@ def create_pipeline() -> Pipeline:
                 inputs={
                     "generated_skins": "generated_skins",
                     "train_dataset": "train_dataset",
+                    "control_images": "control_images",
                     "parameters": "params:gallery",
                 },
                 outputs="gallery",
