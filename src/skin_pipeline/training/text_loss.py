@@ -46,7 +46,8 @@ from skin_pipeline.training.text_sampling import sample_with_gradient, states_in
 MARGIN_CELLS = 1
 """Latent cells decoded around a legend beyond its crop. The decoder sees further (its normalisation sees the
 whole window), but for the recogniser it makes no difference: with the embedded model distances of features
-are off by 0.003, where other text is at 1.2; with one cell by 0.005, with five by 0.002."""
+are off by 0.005, where other text is at 1.2; with two cells by 0.003, with five by 0.002, and decoding
+costs half as much again with two."""
 WINDOW_MULTIPLE_CELLS = 2
 """Windows are of few sizes, as those of one size are decoded together."""
 WIDTH_MULTIPLE_PX = 32
