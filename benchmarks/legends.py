@@ -3,11 +3,13 @@
     python benchmarks/legends.py --work FOLDER      # hours on a processor; run again, it goes on where it was
     python benchmarks/legends.py --quick            # a sign of life
     python benchmarks/legends.py --work FOLDER --report   # only the figures of what has been made
+    python benchmarks/legends.py --work OTHER --conditioning edges   # by outlines instead
 
 Sheets of 3 x 4 keys are drawn with legends of 16 to 32 px, Latin and Chinese. Half of the held-out sheets
-have strings that never occur in training, their Chinese ones of characters that never do, neither here nor in
-the base model's own training. The embedded ControlNet, which has learned what the denoising loss teaches it,
-is trained on:
+have strings that never occur in training, their Chinese ones of characters that never do, neither here nor
+in the base model's own training. Conditioning images are data_prep's glyph conditioning: the skin's edges,
+and in place of its own legends clean filled ones. The embedded ControlNet knows edges and has never seen
+filled glyphs (``start``). It is trained on:
 
     none          without the text loss, as many steps as the others
     one_step      reading the estimate of the trained timestep
@@ -40,7 +42,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -60,6 +62,7 @@ from skin_pipeline.generation.pipeline import load_pipeline
 from skin_pipeline.generation.weights import locate_base_model
 from skin_pipeline.generation.worker import Generator
 from skin_pipeline.prep.edges import trace_edges
+from skin_pipeline.prep.glyphs import GlyphParameters, Legend, is_bold, render_legends
 from skin_pipeline.prep.publish import join_legends
 from skin_pipeline.skins.drawn import describe_style
 from skin_pipeline.skins.drawn.legend_sheets import draw_legend_sheet
@@ -71,6 +74,7 @@ SIDE_PX, COLUMNS, ROWS = 256, 3, 4
 HEIGHTS_PX = (16.0, 32.0)
 """Heights of capitals and ideographs."""
 CANNY = (50, 80)
+Conditioning = Literal["glyph", "edges"]
 START = "embedded-canny"
 CHARACTERS = (
     "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去"
@@ -132,8 +136,10 @@ class Sheet:
     seed: int
     picture: np.ndarray
     """(H, W, 3) uint8"""
+    edges: np.ndarray
+    """(H, W) uint8"""
     control: np.ndarray
-    """Its edges, (H, W, 3) uint8"""
+    """The conditioning image, (H, W, 3) uint8"""
     caption: str
     texts: tuple[str, ...]
     quads: np.ndarray
@@ -147,7 +153,9 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is trained and measured."""
+    """What is trained and measured, and how much of it."""
+
+    conditioning: Conditioning = "glyph"
 
     num_train: int = 600
     num_held_out: int = 24
@@ -178,7 +186,7 @@ QUICK = Sizes(
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark and return its figures."""
     options = parse(arguments)
-    sizes = QUICK if options.quick else Sizes(arm_steps=options.steps)
+    sizes = QUICK if options.quick else Sizes(options.conditioning, arm_steps=options.steps)
     with tempfile.TemporaryDirectory() as scratch:
         work = options.work or Path(scratch)
         if not options.report:
@@ -204,6 +212,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=None, help="where runs are kept; default: nowhere")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--conditioning", choices=get_args(Conditioning), default="glyph")
     parser.add_argument("--steps", type=int, default=Sizes.arm_steps, help="of each arm")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -214,19 +223,32 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 # --- sheets ------------------------------------------------------------------------------------------------
 
 
-def draw_sheet(seed: int) -> Sheet:
+def draw_sheet(seed: int, conditioning: Conditioning = "glyph") -> Sheet:
     """Draw a sheet; odd seeds from :data:`HELD_OUT_FROM` on have strings that no training sheet has."""
     is_new = seed >= HELD_OUT_FROM and seed % 2 == 1
     size, grid = (SIDE_PX, SIDE_PX), (COLUMNS, ROWS)
     drawn = draw_legend_sheet(seed, size, grid, HEIGHTS_PX, held_out=is_new, among=CHARACTERS)
-    control = np.repeat(trace_edges(drawn.picture, *CANNY, "gray")[:, :, None], 3, axis=2)
+    edges = trace_edges(drawn.picture, *CANNY, "gray")
+    shown = edges if conditioning == "edges" else show_glyphs(drawn.picture, edges, drawn.texts, drawn.quads)
     caption = f"a keyboard skin of {describe_style(drawn.style, 'en', seed)},iflyskin"
-    return Sheet(seed, drawn.picture, control, caption, drawn.texts, drawn.quads)
+    control = np.repeat(shown[:, :, None], 3, axis=2)
+    return Sheet(seed, drawn.picture, edges, control, caption, drawn.texts, drawn.quads)
+
+
+def show_glyphs(
+    picture: np.ndarray, edges: np.ndarray, texts: Sequence[str], quads: np.ndarray
+) -> np.ndarray:
+    """Return edges (H, W) with legends as data_prep's glyph conditioning shows them."""
+    legends = [Legend(text, np.asarray(quad)) for text, quad in zip(texts, quads, strict=True)]
+    regular, bold = GlyphParameters().font_files
+    font = bold if is_bold(picture, legends, regular, bold, margin=0.0) else regular
+    return render_legends(edges, legends, font=font, min_height_px=0.0, margin=0.0).image
 
 
 def held_out_sheets(sizes: Sizes) -> list[Sheet]:
     """Draw the held-out sheets."""
-    return [draw_sheet(HELD_OUT_FROM + index) for index in range(sizes.num_held_out)]
+    numbers = range(HELD_OUT_FROM, HELD_OUT_FROM + sizes.num_held_out)
+    return [draw_sheet(number, sizes.conditioning) for number in numbers]
 
 
 def write_set(folder: Path, sizes: Sizes) -> None:
@@ -238,7 +260,8 @@ def write_set(folder: Path, sizes: Sizes) -> None:
     starts = {"train": (0, sizes.num_train), "validation": (HELD_OUT_FROM, sizes.num_held_out)}
     for split, (start, count) in starts.items():
         lines = []
-        for sheet in map(draw_sheet, range(start, start + count)):
+        for number in range(start, start + count):
+            sheet = draw_sheet(number, sizes.conditioning)
             row = {
                 "text": join_legends(sheet.caption, list(sheet.texts)),
                 "image": f"images/{sheet.seed}.png",
@@ -380,7 +403,7 @@ def judge(sheets: Sequence[Sheet], drawn: Sequence[Sequence[np.ndarray]]) -> dic
         for name in present_readers(("tesseract", "ppocr"))
     }
     f1 = [
-        edge_agreement(trace_edges(pictures[0], *CANNY, "gray"), sheet.control[:, :, 0], 2).f1
+        edge_agreement(trace_edges(pictures[0], *CANNY, "gray"), sheet.edges, 2).f1
         for sheet, pictures in zip(sheets, drawn, strict=True)
     ]
     diversity = [mean_distance(thumbnails(pictures)) for pictures in drawn if len(pictures) > 1]
