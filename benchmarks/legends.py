@@ -121,7 +121,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 }
 TEXT_LOSS = "loss_text/"
 FEATURES = "loss_text/feature_t"
-AT_DEFAULT = ("start", "none", "last_steps", "longer")
+AT_DEFAULT = ("start", "none", "last_steps")
 GAINS = ("tesseract", "ppocr", "edge_f1", "diversity")
 LEAST_LEGENDS = 12
 """Groups of fewer legends are not in the table."""
@@ -161,7 +161,7 @@ class Sizes:
     num_held_out: int = 24
     num_repeated: int = 6
     """Held-out sheets that are drawn twice, for diversity."""
-    arm_steps: int = 300
+    arm_steps: int = 120
     longer_factor: float = LONGER_FACTOR
     batch_size: int = 8
     inference_steps: int = 8
