@@ -26,7 +26,7 @@ Held-out sheets are then drawn with the sampler of the training, 8 steps, and wi
 default, and read by Tesseract, which took no part
 in training, and by PP-OCR, which did. Sen.ACC and NED are AnyText's (``skin_pipeline.evaluation.legends``).
 ``real`` and ``autoencoder`` are the sheets themselves, and what is left of them by the VAE; ``start`` is the
-ControlNet before any of the trainings, and ``composited`` its pictures with legends set anew.
+ControlNet before any of the trainings, and ``composited`` the pictures of last_steps with legends set anew.
 
 Prints tables: each system; how much more each arm has read than ``none`` (the same sheets, with an interval
 over sheets) and than ``longer``; by script and height; the text loss of held-out sheets by timestep. Then all
@@ -121,6 +121,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 }
 TEXT_LOSS = "loss_text/"
 FEATURES = "loss_text/feature_t"
+COMPOSITED_OVER = "last_steps"
 AT_DEFAULT = ("start", "none", "last_steps")
 GAINS = ("tesseract", "ppocr", "edge_f1", "diversity")
 LEAST_LEGENDS = 12
@@ -196,6 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             for arm in options.arms:
                 for seed in options.seeds:
                     run_arm(work, sizes, arm, seed)
+            for seed in options.seeds:
+                measure_composited(work, sizes, seed)
         figures = summarise(work, sizes)
         draw_curves(figures, work / "text_loss.png")
     report(figures)
@@ -216,7 +219,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=Sizes.arm_steps, help="of each arm")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.seeds, options.arms = [0], ["none", "both"]
+        options.seeds, options.arms = [0], ["none", "last_steps"]
     return options
 
 
@@ -447,21 +450,28 @@ def measure_bounds(work: Path, sizes: Sizes) -> None:
 
 
 def measure_start(work: Path, sizes: Sizes) -> None:
-    """Judge the ControlNet that all arms start from, and its pictures with legends set anew."""
-    results = {arm: work / "results" / f"{arm}_0.json" for arm in ("start", "composited")}
-    if all(result.is_file() for result in results.values()):
+    """Judge the ControlNet that all arms start from."""
+    result = work / "results" / "start_0.json"
+    if result.is_file():
+        return
+    weights = Path(resolve_controlnet(START, "start"))
+    figures = {**measure(weights, sizes, work / "start_0.png"), **measure_default(weights, sizes, "start")}
+    write_json(result, {"arm": "start", "seed": 0, **figures})
+
+
+def measure_composited(work: Path, sizes: Sizes, seed: int) -> None:
+    """Judge the pictures of an arm once more, with their legends set anew."""
+    result = work / "results" / f"composited_{seed}.json"
+    weights = work / "runs" / f"{COMPOSITED_OVER}_{seed}" / "weights"
+    if result.is_file() or not weights.is_dir():
         return
     sheets = held_out_sheets(sizes)
-    weights = Path(resolve_controlnet(START, "start"))
-    drawn = generate(sheets, weights, sizes)
     composited = [
         [composite_legends(picture, sheet.quads, sheet.texts).picture for picture in pictures]
-        for sheet, pictures in zip(sheets, drawn, strict=True)
+        for sheet, pictures in zip(sheets, generate(sheets, weights, sizes), strict=True)
     ]
-    for (arm, result), pictures in zip(results.items(), (drawn, composited), strict=True):
-        figures = judge_and_show(sheets, pictures, work / f"{arm}_0.png")
-        figures |= measure_default(weights, sizes, arm)
-        write_json(result, {"arm": arm, "seed": 0, **figures})
+    figures = judge_and_show(sheets, composited, work / f"composited_{seed}.png")
+    write_json(result, {"arm": "composited", "seed": seed, **figures})
 
 
 # --- figures -----------------------------------------------------------------------------------------------

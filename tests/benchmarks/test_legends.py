@@ -87,10 +87,11 @@ def test_it_trains_measures_and_reports(tmp_path, capsys):
     legends.main(["--quick", "--work", str(tmp_path)])
     printed = capsys.readouterr().out.splitlines()
     systems = json.loads(printed[-1])["systems"]
-    assert any(line.startswith("| both over none |") for line in printed)
+    assert any(line.startswith("| last_steps over none |") for line in printed)
     assert (tmp_path / "text_loss.png").is_file()
-    assert set(systems) == {"start", "composited", "none", "both", "real", "autoencoder"}
+    at_default = {f"{arm}, 5 steps" for arm in ("start", "none", "last_steps")}
+    assert set(systems) == {"start", "composited", "none", "last_steps", "real", "autoencoder", *at_default}
     assert systems["real"]["ppocr"]["all"]["sentence_accuracy"] > 0.8
     assert systems["composited"]["ppocr"]["all"]["sentence_accuracy"] > 0.8
-    assert systems["both"]["cost"] > 0
-    assert (tmp_path / "both_0.png").is_file()
+    assert systems["last_steps"]["cost"] > 0
+    assert (tmp_path / "last_steps_0.png").is_file()
