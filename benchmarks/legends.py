@@ -107,13 +107,14 @@ TEXT: Mapping[str, Any] = {
 timesteps are read alike, and states from all along the sampler's way. It samples without guidance, which
 halves the price."""
 LAST_STEPS: Mapping[str, Any] = {"mode": "last_steps", **TEXT}
+MEASURED: Mapping[str, Any] = {"mode": "none", "measure": True, **TEXT}
 ARMS: Mapping[str, Mapping[str, Any]] = {
-    "none": {"text": {"measure": True}},
+    "none": {"text": MEASURED},
     "last_steps": {"text": LAST_STEPS},
-    "longer": {"text": {"measure": True}},
+    "longer": {"text": MEASURED},
     "both": {"text": {**LAST_STEPS, "mode": "both"}},
     "one_step": {"text": {**LAST_STEPS, "mode": "one_step"}},
-    "weighted": {"text": {"measure": True}, "legend_weight": 3.0},
+    "weighted": {"text": MEASURED, "legend_weight": 3.0},
     "feature_only": {"text": {**LAST_STEPS, "ctc_weight": 0.0, "latent_weight": 0.0}},
     "ctc_only": {"text": {**LAST_STEPS, "feature_weight": 0.0, "latent_weight": 0.0}},
     "latent_only": {"text": {**LAST_STEPS, "feature_weight": 0.0, "ctc_weight": 0.0}},
