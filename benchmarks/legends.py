@@ -127,7 +127,7 @@ AT_DEFAULT = ("start", "none", "last_steps")
 GAINS = ("tesseract", "ppocr", "edge_f1", "diversity")
 LEAST_LEGENDS = 12
 """Groups of fewer legends are not in the table."""
-LONGER_FACTOR = 3.2
+LONGER_FACTOR = 4.2
 """Steps of ``longer``, in those of the other arms."""
 
 
