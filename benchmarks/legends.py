@@ -61,6 +61,7 @@ from skin_pipeline.generation.parameters import InferenceParameters
 from skin_pipeline.generation.pipeline import load_pipeline
 from skin_pipeline.generation.weights import locate_base_model
 from skin_pipeline.generation.worker import Generator
+from skin_pipeline.geometry import boxes_of, quads_of
 from skin_pipeline.prep.edges import trace_edges
 from skin_pipeline.prep.glyphs import GlyphParameters, Legend, is_bold, render_legends
 from skin_pipeline.prep.publish import join_legends
@@ -467,11 +468,16 @@ def measure_composited(work: Path, sizes: Sizes, seed: int) -> None:
     if result.is_file() or not weights.is_dir():
         return
     sheets = held_out_sheets(sizes)
-    composited = [
-        [composite_legends(picture, sheet.quads, sheet.texts).picture for picture in pictures]
-        for sheet, pictures in zip(sheets, generate(sheets, weights, sizes), strict=True)
-    ]
-    figures = judge_and_show(sheets, composited, work / f"composited_{seed}.png")
+    as_set, pictures = [], []
+    for sheet, drawn in zip(sheets, generate(sheets, weights, sizes), strict=True):
+        composited = [composite_legends(picture, sheet.quads, sheet.texts) for picture in drawn]
+        # A row's legends share size and baseline, so their ink lies up to a pixel off what was asked for: it
+        # is read where it is, in whole pixels (sheets themselves read the same with a pixel more around).
+        boxes = boxes_of(np.stack([legend.line.quad for legend in composited[0].legends]))
+        whole = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1)
+        as_set.append(replace(sheet, quads=quads_of(whole)))
+        pictures.append([one.picture for one in composited])
+    figures = judge_and_show(as_set, pictures, work / f"composited_{seed}.png")
     write_json(result, {"arm": "composited", "seed": seed, **figures})
 
 
