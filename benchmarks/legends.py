@@ -519,12 +519,13 @@ def summarise(work: Path, sizes: Sizes) -> dict[str, Any]:
 def summarise_arm(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return an arm's figures over its seeds."""
     seconds = [result["cpu_seconds"] for result in results if result.get("cpu_seconds")]
+    peaks = [result["peak_memory_gib"] for result in results if result.get("peak_memory_gib")]
     figures: dict[str, Any] = {
         "seeds": [result["seed"] for result in results],
         "cpu_seconds": float(np.median(seconds)) if seconds else None,
         "edge_f1": float(np.mean([np.mean(result["edge_f1"]) for result in results])),
         "diversity": float(np.mean([np.mean(result["diversity"] or [0]) for result in results])),
-        "peak_memory_gib": results[0].get("peak_memory_gib"),
+        "peak_memory_gib": float(np.median(peaks)) if peaks else None,
         "curves": curves(results),
     }
     for reader in results[0]["readings"]:
