@@ -1,5 +1,6 @@
 import html.parser
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -32,12 +33,13 @@ class Page(html.parser.HTMLParser):
 
 
 def picture(published, skin, prompt, seed):
+    number = "ab".find(skin[5])  # demo/gone has none
     record = {
         "prompt": prompt,
         "negative_prompt": "",
         "seed": seed,
         "conditioning": skin,
-        "conditioning_sha256": "c" * 64,
+        "conditioning_sha256": published.files.get(f"conditioning_images/{number}.png", "c" * 64),
         "weights_digest": "0123456789abcdef",
         "base_model": "embedded",
         "base_model_digest": "b" * 64,
@@ -113,6 +115,13 @@ def test_a_conditioning_image_that_is_gone_is_said(published):
     page = render([picture(published, "demo/gone", "red keys", 0)], published)
     assert "no longer there" in page
     assert 'class="overlay"' not in page
+
+
+def test_a_conditioning_image_that_was_replaced_is_not_shown(published):
+    files = {**published.files, "conditioning_images/0.png": "f" * 64}
+    page = render([picture(published, "demo/a", "red keys", 0)], replace(published, files=files))
+    assert "no longer there, or another one" in page
+    assert not any(caption.startswith("Conditioning image") for caption in Page(page).captions)
 
 
 def test_drawn_layouts_are_shown_as_what_pictures_were_conditioned_on(published):

@@ -52,7 +52,7 @@ class Board:
 
     skin: str
     conditioning: str | None
-    """How the conditioning image was made; none where it is no longer there."""
+    """How the conditioning image was made; none where it is no longer there, or another one."""
     edges_uri: str | None
     """The conditioning image, white on transparent."""
     real_uri: str | None
@@ -86,7 +86,7 @@ def render_page(
     shown = items[: parameters.max_pictures]
     by_skin = groupby(shown, key=lambda item: str(item.record["conditioning"]))
     boards = [
-        _board(skin, list(group), rows.get(skin), dataset.path, parameters, control_images or {})
+        _board(skin, list(group), rows.get(skin), dataset, parameters, control_images or {})
         for skin, group in by_skin
     ]
     return (
@@ -107,7 +107,7 @@ def _board(
     skin: str,
     items: Sequence[Item],
     row: Row | None,
-    folder: Path,
+    dataset: Folder,
     parameters: GalleryParameters,
     control_images: Mapping[str, Item],
 ) -> Board:
@@ -116,15 +116,18 @@ def _board(
     drawn = control_images.get(skin)
     conditioning: str | None = None
     edges: np.ndarray | None = None
-    if drawn is not None and drawn.sha256 == items[0].record["conditioning_sha256"]:
+    used = items[0].record["conditioning_sha256"]
+    if row is not None and dataset.files.get(row.conditioning_image) != used:
+        row = None
+    if drawn is not None and drawn.sha256 == used:
         conditioning, edges, row = "drawn layout as", drawn.load_image(), None
     elif row is not None:
-        conditioning, edges = row.conditioning, _stored(folder, row.conditioning_image)
+        conditioning, edges = row.conditioning, _stored(dataset.path, row.conditioning_image)
     return Board(
         skin=skin,
         conditioning=conditioning,
         edges_uri=None if edges is None else _edges_uri(edges),
-        real_uri=_webp_uri(_stored(folder, row.image), parameters.picture_quality) if row else None,
+        real_uri=_webp_uri(_stored(dataset.path, row.image), parameters.picture_quality) if row else None,
         prompts=tuple((prompt, tuple(group)) for prompt, group in grouped),
     )
 
