@@ -58,8 +58,9 @@ _ADVICE: Mapping[VerdictName, str] = {
     "overfitting": "Stop at the best step, or train on more skins.",
     "memorising": "Stop earlier, or train on more skins; look at the nearest training pictures.",
     "losing control": (
-        "Use conditioning images that show what is in the pictures (conditioning: per_skin), or stop at the"
-        " best step; an evaluation without control says whether any is left."
+        "Use conditioning images that show what is in the pictures (dataset.conditioning: per_skin, or glyph"
+        " with glyphs.background: per_skin), or stop at the best step; kedro run --pipeline=evaluate compares"
+        " with no control at all."
     ),
     "getting worse": "Lower train.learning_rate, or stop at the best step.",
 }
