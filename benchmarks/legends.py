@@ -192,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     sizes = QUICK if options.quick else Sizes(options.conditioning, arm_steps=options.steps)
     with tempfile.TemporaryDirectory() as scratch:
         work = options.work or Path(scratch)
+        keep_sizes(work, sizes)
         if not options.report:
             write_set(work / "sheets", sizes)
             measure_bounds(work, sizes)
@@ -248,6 +249,19 @@ def show_glyphs(
     regular, bold = GlyphParameters().font_files
     font = bold if is_bold(picture, legends, regular, bold, margin=0.0) else regular
     return render_legends(edges, legends, font=font, min_height_px=0.0, margin=0.0).image
+
+
+def keep_sizes(work: Path, sizes: Sizes) -> None:
+    """Keep what a folder's results were made with, and refuse to add others to them."""
+    path, asked = work / "sizes.json", vars(sizes)
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else asked
+    if different := [
+        f"{name} {kept.get(name)}, not {asked[name]}" for name in asked if kept.get(name) != asked[name]
+    ]:
+        raise SystemExit(
+            f"The results in '{work}' are of {'; '.join(different)}. Give --work another folder."
+        )
+    write_json(path, asked)
 
 
 def held_out_sheets(sizes: Sizes) -> list[Sheet]:

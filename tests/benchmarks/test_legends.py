@@ -35,6 +35,13 @@ def test_the_set_is_in_the_published_form(tmp_path):
         assert picture.size == (legends.SIDE_PX, legends.SIDE_PX)
 
 
+def test_results_of_other_settings_are_not_mixed(tmp_path):
+    legends.keep_sizes(tmp_path, legends.Sizes())
+    legends.keep_sizes(tmp_path, legends.Sizes())
+    with pytest.raises(SystemExit, match="conditioning glyph, not edges; arm_steps 120, not 300"):
+        legends.keep_sizes(tmp_path, legends.Sizes("edges", arm_steps=300))
+
+
 def test_an_arms_figures_are_known_by_hand(tmp_path):
     readings = [
         {"truth": "OK", "read": "ok", "is_new": False, "picture_id": "1"},
