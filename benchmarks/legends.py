@@ -3,7 +3,8 @@
     python benchmarks/legends.py --work FOLDER      # hours on a processor; run again, it goes on where it was
     python benchmarks/legends.py --quick            # a sign of life
     python benchmarks/legends.py --work FOLDER --report   # only the figures of what has been made
-    python benchmarks/legends.py --work OTHER --conditioning edges   # by outlines instead
+    python benchmarks/legends.py --work OTHER --conditioning edges       # by outlines instead
+    python benchmarks/legends.py --work OTHER --conditioning positions   # glyphs, and AnyText's position map
 
 Sheets of 3 x 4 keys are drawn with legends of 16 to 32 px, Latin and Chinese. Half of the held-out sheets
 have strings that never occur in training, their Chinese ones of characters that never do, neither here nor
@@ -67,6 +68,7 @@ from skin_pipeline.prep.glyphs import GlyphParameters, Legend, is_bold, render_l
 from skin_pipeline.prep.publish import join_legends
 from skin_pipeline.skins.drawn import describe_style
 from skin_pipeline.skins.drawn.legend_sheets import draw_legend_sheet
+from skin_pipeline.skins.drawn.legends import QUAD_MARGIN
 from skin_pipeline.skins.legends import composite_legends
 from skin_pipeline.training.config import TrainingRun, TrainParameters
 from skin_pipeline.training.metrics import read_metrics
@@ -75,7 +77,7 @@ SIDE_PX, COLUMNS, ROWS = 256, 3, 4
 HEIGHTS_PX = (16.0, 32.0)
 """Heights of capitals and ideographs."""
 CANNY = (50, 80)
-Conditioning = Literal["glyph", "edges"]
+Conditioning = Literal["glyph", "edges", "positions"]
 START = "embedded-canny"
 CHARACTERS = (
     "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去"
@@ -124,7 +126,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 TEXT_LOSS = "loss_text/"
 FEATURES = "loss_text/feature_t"
 COMPOSITED_OVER = "last_steps"
-AT_DEFAULT = ("start", "none", "last_steps")
+AT_DEFAULT = ("start", "none", "longer", "last_steps")
 GAINS = ("tesseract", "ppocr", "edge_f1", "diversity")
 LEAST_LEGENDS = 12
 """Groups of fewer legends are not in the table."""
@@ -238,6 +240,8 @@ def draw_sheet(seed: int, conditioning: Conditioning = "glyph") -> Sheet:
     shown = edges if conditioning == "edges" else show_glyphs(drawn.picture, edges, drawn.texts, drawn.quads)
     caption = f"a keyboard skin of {describe_style(drawn.style, 'en', seed)},iflyskin"
     control = np.repeat(shown[:, :, None], 3, axis=2)
+    if conditioning == "positions":
+        control[:, :, 2] = np.maximum(shown, show_positions(edges.shape, drawn.quads))
     return Sheet(seed, drawn.picture, edges, control, caption, drawn.texts, drawn.quads)
 
 
@@ -249,6 +253,14 @@ def show_glyphs(
     regular, bold = GlyphParameters().font_files
     font = bold if is_bold(picture, legends, regular, bold, margin=0.0) else regular
     return render_legends(edges, legends, font=font, min_height_px=0.0, margin=0.0).image
+
+
+def show_positions(size: tuple[int, ...], quads: np.ndarray) -> np.ndarray:
+    """Return where text is, (H, W): AnyText's position map (Tuo et al. 2024, section 3.2)."""
+    positions = np.zeros(size, np.uint8)
+    for quad in quads:
+        cv2.fillConvexPoly(positions, np.round(quad - 0.5).astype(np.int32), (255,))
+    return positions
 
 
 def keep_sizes(work: Path, sizes: Sizes) -> None:
@@ -485,14 +497,23 @@ def measure_composited(work: Path, sizes: Sizes, seed: int) -> None:
     as_set, pictures = [], []
     for sheet, drawn in zip(sheets, generate(sheets, weights, sizes), strict=True):
         composited = [composite_legends(picture, sheet.quads, sheet.texts) for picture in drawn]
-        # A row's legends share size and baseline, so their ink lies up to a pixel off what was asked for: it
-        # is read where it is, in whole pixels (sheets themselves read the same with a pixel more around).
-        boxes = boxes_of(np.stack([legend.line.quad for legend in composited[0].legends]))
-        whole = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1)
-        as_set.append(replace(sheet, quads=quads_of(whole)))
+        as_set.append(
+            replace(sheet, quads=quads_around([legend.line.quad for legend in composited[0].legends]))
+        )
         pictures.append([one.picture for one in composited])
     figures = judge_and_show(as_set, pictures, work / f"composited_{seed}.png")
     write_json(result, {"arm": "composited", "seed": seed, **figures})
+
+
+def quads_around(ink: Sequence[np.ndarray]) -> np.ndarray:
+    """Return quads (N, 4, 2) of legends where they were set, with the room that those of sheets have.
+
+    A row's legends share size and baseline, so their ink lies up to a pixel off what was asked for. In whole
+    pixels, as Tesseract reads worse where half a pixel of the rim is lost; sheets read the same either way.
+    """
+    boxes = boxes_of(np.stack(ink))
+    room = QUAD_MARGIN * (boxes[:, 3:] - boxes[:, 1:2])
+    return quads_of(np.concatenate([np.floor(boxes[:, :2] - room), np.ceil(boxes[:, 2:] + room)], axis=1))
 
 
 # --- figures -----------------------------------------------------------------------------------------------

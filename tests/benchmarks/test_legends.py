@@ -35,6 +35,21 @@ def test_the_set_is_in_the_published_form(tmp_path):
         assert picture.size == (legends.SIDE_PX, legends.SIDE_PX)
 
 
+def test_the_position_map_adds_where_text_is():
+    plain, marked = TRAINED[0], legends.draw_sheet(0, "positions")
+    assert np.array_equal(marked.control[:, :, :2], plain.control[:, :, :2])
+    added = marked.control[:, :, 2] != plain.control[:, :, 2]
+    assert (marked.control[:, :, 2][added] == 255).all()
+    assert added[tuple(plain.quads.mean(axis=1).round().astype(int).T[::-1])].any()
+    assert not added[:, : int(plain.quads[:, :, 0].min())].any()
+
+
+def test_legends_are_read_where_they_were_set_with_the_room_of_a_sheets_quads():
+    ink = np.array([[10.2, 20.3], [40.2, 20.3], [40.2, 40.3], [10.2, 40.3]])  # 20 px high: 1.2 px of room
+    (quad,) = legends.quads_around([ink])
+    assert quad.tolist() == [[9, 19], [42, 19], [42, 42], [9, 42]]
+
+
 def test_results_of_other_settings_are_not_mixed(tmp_path):
     legends.keep_sizes(tmp_path, legends.Sizes())
     legends.keep_sizes(tmp_path, legends.Sizes())

@@ -14,7 +14,7 @@ from skin_pipeline.typefaces import ink_box, load_font
 Canvas = npt.NDArray[np.uint8]
 
 _SUPERSAMPLING = 3
-_QUAD_MARGIN = 0.06
+QUAD_MARGIN = 0.06
 """Room that a legend's quad leaves around its ink, in heights of the ink."""
 
 
@@ -69,7 +69,7 @@ def write(
         # Between the centre of the body and the centre of the ascenders.
         origin_y += 0.06 * em
     _stamp(canvas, text, path, em, (origin_x, origin_y), (x0, y0, x1, y1), ink)
-    margin = _QUAD_MARGIN * (y1 - y0)
+    margin = QUAD_MARGIN * (y1 - y0)
     left, right = origin_x + x0 - margin, origin_x + x1 + margin
     top, bottom = origin_y + y0 - margin, origin_y + y1 + margin
     return np.asarray([(left, top), (right, top), (right, bottom), (left, bottom)])
