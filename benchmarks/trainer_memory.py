@@ -107,6 +107,15 @@ SDXL_UNET: dict[str, Any] = {
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
     "use_linear_projection": True,
 }
+SDXL_VAE: dict[str, Any] = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "latent_channels": 4,
+    "layers_per_block": 2,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+}
 SD3 = {
     "model_base": "sd3",
     "mixed_precision": "bf16",
@@ -265,6 +274,7 @@ def write_base(folder: Path, kind: str) -> None:
     if kind == "sdxl":
         index = "StableDiffusionXLPipeline"
         write_config(folder / "unet", "UNet2DConditionModel", SDXL_UNET)
+        write_config(folder / "vae", "AutoencoderKL", SDXL_VAE)
         DDPMScheduler(**SDXL_SCHEDULE).save_pretrained(folder / "scheduler")
     else:
         index = "StableDiffusion3Pipeline"
@@ -442,15 +452,7 @@ def save_random_sdxl(folder: Path) -> None:
     base = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12}
     with torch.device("cuda"):
         pipeline = StableDiffusionXLPipeline(
-            vae=AutoencoderKL(
-                block_out_channels=(128, 256, 512, 512),
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                layers_per_block=2,
-                latent_channels=4,
-                sample_size=1024,
-                scaling_factor=0.13025,
-            ),
+            vae=AutoencoderKL(**SDXL_VAE),
             text_encoder=CLIPTextModel(CLIPTextConfig(**ids, **base, num_attention_heads=12)),
             text_encoder_2=CLIPTextModelWithProjection(
                 CLIPTextConfig(**ids, **large, num_attention_heads=20, projection_dim=1280, hidden_act="gelu")
