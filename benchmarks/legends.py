@@ -65,6 +65,7 @@ from skin_pipeline.generation.worker import Generator
 from skin_pipeline.geometry import boxes_of, quads_of
 from skin_pipeline.prep.edges import trace_edges
 from skin_pipeline.prep.glyphs import GlyphParameters, Legend, is_bold, render_legends
+from skin_pipeline.prep.positions import show_positions
 from skin_pipeline.prep.publish import join_legends
 from skin_pipeline.skins.drawn import describe_style
 from skin_pipeline.skins.drawn.legend_sheets import draw_legend_sheet
@@ -241,7 +242,7 @@ def draw_sheet(seed: int, conditioning: Conditioning = "glyph") -> Sheet:
     caption = f"a keyboard skin of {describe_style(drawn.style, 'en', seed)},iflyskin"
     control = np.repeat(shown[:, :, None], 3, axis=2)
     if conditioning == "positions":
-        control[:, :, 2] = np.maximum(shown, show_positions(edges.shape, drawn.quads))
+        control = show_positions(shown, drawn.quads)
     return Sheet(seed, drawn.picture, edges, control, caption, drawn.texts, drawn.quads)
 
 
@@ -253,14 +254,6 @@ def show_glyphs(
     regular, bold = GlyphParameters().font_files
     font = bold if is_bold(picture, legends, regular, bold, margin=0.0) else regular
     return render_legends(edges, legends, font=font, min_height_px=0.0, margin=0.0).image
-
-
-def show_positions(size: tuple[int, ...], quads: np.ndarray) -> np.ndarray:
-    """Return where text is, (H, W): AnyText's position map (Tuo et al. 2024, section 3.2)."""
-    positions = np.zeros(size, np.uint8)
-    for quad in quads:
-        cv2.fillConvexPoly(positions, np.round(quad - 0.5).astype(np.int32), (255,))
-    return positions
 
 
 def keep_sizes(work: Path, sizes: Sizes) -> None:

@@ -9,6 +9,8 @@ from skin_pipeline.evaluation.edges import (
     ms_ssim,
     outlines,
 )
+from skin_pipeline.geometry import quads_of
+from skin_pipeline.prep.positions import show_positions
 
 
 def line(column: int, size: int = 32) -> np.ndarray:
@@ -96,6 +98,8 @@ def test_outlines_keep_lines_and_hollow_glyphs():
     assert boundary[10:20, 12:24].sum() == 2 * 12 + 2 * 8
     assert not boundary[12:18, 14:22].any()
     np.testing.assert_array_equal(outlines(np.stack([conditioning] * 3, axis=2)), boundary)
+    with_positions = show_positions(conditioning, quads_of([(6, 6, 30, 24)]))
+    np.testing.assert_array_equal(outlines(with_positions), boundary)
 
 
 def some_maps(seed, size=(176, 200)):

@@ -123,5 +123,14 @@ def test_legends_can_be_shown_by_outlines():
         plan = plan_control_images(ControlImageParameters(layouts=("whole_keyboard",), **changes))
         return item_key(plan, plan.tasks()[0])
 
-    assert key() == key(outline_from_px=30.0)
+    assert key() == key(outline_from_px=30.0) == key(positions=False)
+    assert key() != key(positions=True)
     assert len({key(), key(style="outline"), key(style="auto"), key(style="auto", outline_from_px=30.0)}) == 4
+
+
+def test_positions_are_shown_in_the_blue_channel():
+    plain, shown = (draw(layouts=("four_parts",), positions=positions)[0] for positions in (False, True))
+    assert shown.record == plain.record
+    assert (shown.image[..., :2] == plain.image[..., None]).all()
+    centres = as_quads([legend["quad"] for legend in plain.record["legends"]]).mean(axis=1).astype(int)
+    assert (shown.image[centres[:, 1], centres[:, 0], 2] == 255).all()

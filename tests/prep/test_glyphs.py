@@ -259,6 +259,18 @@ def test_each_legend_is_shown_in_the_style_for_its_size(style: str, outlined: li
         assert drawn[rows].any()
 
 
+def test_positions_are_those_of_the_legends_that_are_shown() -> None:
+    legends = [Legend("前往", box(20.2, 20.2, 59.8, 39.8)), Legend("tiny", box(100, 100, 120, 104))]
+    style = GlyphStyle(positions=True)
+    shown = render_legends(
+        np.zeros((SIZE, SIZE), np.uint8), legends, font=FONT, min_height_px=10, margin=0.1, style=style
+    )
+    np.testing.assert_array_equal(shown.image[..., 0], render(*legends).image)
+    inside = np.zeros((SIZE, SIZE), bool)
+    inside[20:40, 20:60] = True
+    np.testing.assert_array_equal(shown.image[..., 2] == 255, inside)
+
+
 def test_legends_of_one_size_are_shown_alike() -> None:
     """Their quads, as they are measured, differ by parts of a pixel."""
     legends = []
@@ -278,6 +290,7 @@ def test_only_what_changes_the_picture_is_part_of_the_key() -> None:
     def key(**changes: object) -> dict[str, object]:
         return GlyphParameters(**changes).item_parameters()
 
-    assert key() == key(outline_from_px=30.0) == key(num_workers=2)
+    assert key() == key(outline_from_px=30.0) == key(num_workers=2) == key(positions=False)
+    assert key() != key(positions=True)
     assert key() != key(style="outline")
     assert key(style="auto") != key(style="auto", outline_from_px=30.0)

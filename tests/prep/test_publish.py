@@ -14,9 +14,11 @@ from PIL import Image
 from pydantic import ValidationError
 
 from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, InputError
+from skin_pipeline.geometry import quads_of
 from skin_pipeline.items import Item, Items, encode_png
 from skin_pipeline.prep.caption_quality import count_tokens
 from skin_pipeline.prep.edges import trace_edges
+from skin_pipeline.prep.positions import show_positions
 from skin_pipeline.prep.publish import (
     DatasetParameters,
     DatasetSources,
@@ -315,6 +317,21 @@ def test_glyph_rows_state_what_was_rendered(
 ) -> None:
     write_dataset(folder, make_sources(IDS, [legend("空格", 0.5)]), DatasetParameters(conditioning="glyph"))
     assert all_rows(folder)[IDS[0]]["text"].endswith(', writing "空格"')
+
+
+def test_positions_of_glyph_maps_are_published(
+    make_sources: Callable[..., DatasetSources], folder: Path
+) -> None:
+    sources = make_sources(IDS)
+    for item in sources.glyph_maps.values():
+        assert item.path is not None
+        item.path.write_bytes(encode_png(show_positions(item.load_image(), quads_of([(4.2, 4.2, 11.8, 8.8)]))))
+    write_dataset(folder, sources, DatasetParameters(conditioning="glyph"))
+    row = all_rows(folder)[IDS[0]]
+    with Image.open(folder / row["conditioning_image"]) as picture:
+        published = np.asarray(picture)
+    np.testing.assert_array_equal(published, sources.glyph_maps[IDS[0]].load_image())
+    assert (published[4:9, 4:12, 2] == 255).all()
 
 
 def test_legends_are_those_read_with_more_than_the_confidence(

@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 
 from skin_pipeline.errors import InputError
+from skin_pipeline.prep.positions import lines_of
 
 CONTROLNET_PLUS_PLUS_THRESHOLDS = (100, 200)
 """Canny's thresholds in ControlNet++'s ``eval/eval.py``."""
@@ -149,13 +150,12 @@ def outlines(conditioning: np.ndarray) -> np.ndarray:
     boundary); a line one pixel wide has no inside and stays as it is.
 
     Args:
-        conditioning: (H, W) or (H, W, 3) uint8, white on black.
+        conditioning: (H, W) or (H, W, 3) uint8, white on black; where text is does not count.
 
     Returns:
         (H, W) bool.
     """
-    gray = conditioning if conditioning.ndim == 2 else conditioning.max(axis=2)
-    filled = (gray >= 128).astype(np.uint8)
+    filled = (lines_of(conditioning) >= 128).astype(np.uint8)
     inside = cv2.erode(filled, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=1)
     boundary: np.ndarray = filled.astype(bool) & ~inside.astype(bool)
     return boundary

@@ -32,6 +32,7 @@ from skin_pipeline.evaluation.parameters import EvaluationParameters
 from skin_pipeline.evaluation.readers import ReaderName, load_reader, present_readers
 from skin_pipeline.items import Folder, Item, Items, Output, Plan, Task, json_digest
 from skin_pipeline.prep.edges import EdgeParameters, trace_edges
+from skin_pipeline.prep.positions import lines_of
 from skin_pipeline.prep.publish import Row, legends_of, split_legends
 from skin_pipeline.skins.sheets.compose import SheetRecord
 from skin_pipeline.skins.sheets.conditioning import lay_out, layout_of_outlines, places_of_keys
@@ -47,6 +48,7 @@ MODULES = (
     "skin_pipeline.evaluation.score",
     "skin_pipeline.prep.describe",
     "skin_pipeline.prep.edges",
+    "skin_pipeline.prep.positions",
     "skin_pipeline.recognition.crops",
     "skin_pipeline.recognition.recognizers",
     "skin_pipeline.recognition.tesseract",
@@ -282,7 +284,7 @@ def layout_fields(picture: Picture, control: Picture, task: Task) -> dict[str, A
         record = SheetRecord.model_validate(task.inputs["sheet"].record)
         wanted = layout_boxes(record, task.inputs["resized"].record["matrix"], picture.shape[:2])
     if not len(wanted):
-        source, wanted = "conditioning", enclosed_keys(control.max(axis=2))
+        source, wanted = "conditioning", enclosed_keys(lines_of(control))
     if not len(wanted):
         return {"key_iou": None, "key_recall": None, "key_precision": None, "layout_from": None}
     agreement = layout_agreement(find_keys(picture, wanted), wanted)

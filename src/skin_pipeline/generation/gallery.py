@@ -19,6 +19,7 @@ from PIL import Image
 from skin_pipeline.generation.parameters import GalleryParameters
 from skin_pipeline.items import Folder, Item
 from skin_pipeline.pages import page_environment, webp_uri
+from skin_pipeline.prep.positions import lines_of
 from skin_pipeline.prep.publish import Row
 
 _TEMPLATE = "gallery.html.jinja2"
@@ -193,7 +194,7 @@ def _stored(folder: Path, name: str) -> np.ndarray:
 
 def _edges_uri(conditioning: np.ndarray) -> str:
     """Return a conditioning image, grey or colour, as white lines on nothing, to lie over a picture."""
-    alpha = conditioning if conditioning.ndim == 2 else conditioning.max(axis=2)
+    alpha = lines_of(conditioning)
     encoded = io.BytesIO()
     lines = Image.fromarray(np.dstack([np.full((*alpha.shape, 3), 255, np.uint8), alpha]))
     lines.save(encoded, "WEBP", method=4, lossless=True)

@@ -36,6 +36,7 @@ _MODULES = (
     __name__,
     "skin_pipeline.prep.edges",
     "skin_pipeline.prep.glyphs",
+    "skin_pipeline.prep.positions",
     "skin_pipeline.skins.sheets.conditioning",
     "skin_pipeline.skins.sheets.keyboards",
     "skin_pipeline.skins.sheets.layout",
@@ -105,7 +106,7 @@ def plan_control_images(parameters: ControlImageParameters) -> Plan:
         digest = json_digest([name, parameters.legends])[:_DIGITS]
         item = Item(f"{Path(name).stem}_{digest}", asked, json_digest(asked))
         tasks.append(Task(item.id, {"asked": item}))
-    style = GlyphStyle(style=parameters.style, outline_from_px=parameters.outline_from_px)
+    style = GlyphStyle(**{name: getattr(parameters, name) for name in GlyphStyle.model_fields})
     return Plan.from_tasks(
         "control_images",
         tasks=tasks,

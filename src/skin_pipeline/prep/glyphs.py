@@ -22,6 +22,7 @@ from pydantic import Field
 from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_inside, runs_downwards
 from skin_pipeline.items import Output, Rejection, Task, Worker
 from skin_pipeline.prep.edges import trace_edges
+from skin_pipeline.prep.positions import show_positions
 from skin_pipeline.prep.shared import load_outlines
 from skin_pipeline.recognition.crops import straighten
 from skin_pipeline.schemas import Parameters
@@ -53,6 +54,11 @@ class GlyphStyle(Parameters):
     outline_from_px: float = Field(default=20.0, gt=0)
     """Size of type, the em square in pixels, from which on ``auto`` shows outlines."""
 
+    positions: bool = False
+    """Whether conditioning images also show where text is, in their blue channel (AnyText's position map): a
+    ControlNet then need not tell strokes from edges. One that never saw it, such as public Canny weights, has
+    to learn it first; at inference give it what it was trained on."""
+
     def is_outline(self, type_px: float) -> bool:
         """Whether type of a size is shown by its outlines."""
         return self.style == "outline" or (self.style == "auto" and type_px >= self.outline_from_px)
@@ -60,7 +66,8 @@ class GlyphStyle(Parameters):
     @property
     def unused(self) -> frozenset[str]:
         """The parameters that change nothing with this style."""
-        return frozenset() if self.style == "auto" else frozenset({"outline_from_px"})
+        unused = set() if self.style == "auto" else {"outline_from_px"}
+        return frozenset(unused if self.positions else {*unused, "positions"})
 
 
 FILLED = GlyphStyle()
@@ -130,8 +137,9 @@ class Legend:
 class GlyphMap:
     """A conditioning image with legends."""
 
-    image: GrayPicture
-    """(H, W): the background's edges, and the glyphs, filled with 255 or their outlines."""
+    image: NDArray[np.uint8]
+    """(H, W): the background's edges, and the glyphs, filled with 255 or their outlines. With positions
+    (H, W, 3), see :func:`skin_pipeline.prep.positions.show_positions`."""
     rendered: tuple[Legend, ...]
     skipped: tuple[tuple[Legend, str], ...]
     """Legends that were left out, each with the reason."""
@@ -267,7 +275,7 @@ def render_legends(
         font: A font file.
         min_height_px: A quad lower than this is skipped.
         margin: Free space on each side of a quad, in units of its shorter side.
-        style: Filled, or by outlines.
+        style: Filled, or by outlines; and whether positions are shown.
 
     Returns:
         The picture, what it shows, and what was left out.
@@ -281,7 +289,8 @@ def render_legends(
     for legend in rendered:
         _blend_legend(image, legend, font, margin, style)
     skipped = tuple((legend, reason) for legend, reason in zip(legends, reasons, strict=True) if reason)
-    return GlyphMap(image, rendered, skipped)
+    shown = show_positions(image, [legend.quad for legend in rendered]) if style.positions else image
+    return GlyphMap(shown, rendered, skipped)
 
 
 def _reason_to_skip(legend: Legend, size: tuple[int, int], font: Path, min_height_px: float) -> str | None:

@@ -406,10 +406,11 @@ def _write_shared_conditioning_images(
     }
 
 
-def _write_conditioning_image(folder: Path, name: str, lines: np.ndarray) -> str:
-    """Write lines (H, W) as RGB; return the published path."""
+def _write_conditioning_image(folder: Path, name: str, image: np.ndarray) -> str:
+    """Write a conditioning image, (H, W) or (H, W, 3), as RGB; return the published path."""
     published = f"conditioning_images/{name}"
-    (folder / published).write_bytes(encode_png(cv2.cvtColor(lines, cv2.COLOR_GRAY2RGB)))
+    colours = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
+    (folder / published).write_bytes(encode_png(colours))
     return published
 
 

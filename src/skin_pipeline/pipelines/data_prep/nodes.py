@@ -169,7 +169,7 @@ def render_glyphs(
         dataset: Says what the background is, if it is shared.
 
     Returns:
-        The plan of ``glyph_maps``: grey pictures.
+        The plan of ``glyph_maps``: grey pictures, with ``positions`` colour ones.
     """
     if parameters.background == "shared" and edge_maps:
         edge_maps = shared_edges(edge_maps, dataset)
@@ -182,6 +182,7 @@ def render_glyphs(
         modules=(
             "skin_pipeline.prep.edges",
             "skin_pipeline.prep.glyphs",
+            "skin_pipeline.prep.positions",
             "skin_pipeline.recognition.crops",
             *MODULES_OF_OUTLINES,
             "skin_pipeline.typefaces",
