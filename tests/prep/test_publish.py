@@ -325,7 +325,8 @@ def test_positions_of_glyph_maps_are_published(
     sources = make_sources(IDS)
     for item in sources.glyph_maps.values():
         assert item.path is not None
-        item.path.write_bytes(encode_png(show_positions(item.load_image(), quads_of([(4.2, 4.2, 11.8, 8.8)]))))
+        shown = show_positions(item.load_image(), quads_of([(4.2, 4.2, 11.8, 8.8)]))
+        item.path.write_bytes(encode_png(shown))
     write_dataset(folder, sources, DatasetParameters(conditioning="glyph"))
     row = all_rows(folder)[IDS[0]]
     with Image.open(folder / row["conditioning_image"]) as picture:
