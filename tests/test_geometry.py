@@ -13,6 +13,7 @@ from skin_pipeline.geometry import (
     bucket_sizes,
     clip_quads,
     compose_affine,
+    draw_in,
     invert_affine,
     nearest_bucket,
     order_corners,
@@ -189,3 +190,13 @@ def test_turned_pictures_get_turned_buckets_and_buckets_are_their_own(size: Size
     )
     if size[0] != size[1]:
         assert nearest_bucket(size[::-1], *kind) == (height, width)
+
+
+def test_an_inset_is_the_same_on_all_sides_of_a_turned_quad() -> None:
+    turn = np.array([[0.8, 0.6], [-0.6, 0.8]])
+    quad = quads_of([[0, 0, 50, 20]]) @ turn
+    inner = draw_in(quad, 0.1)
+    np.testing.assert_allclose(quad_sizes(inner), [[46, 16]])
+    np.testing.assert_allclose(inner.mean(axis=1), quad.mean(axis=1))
+    np.testing.assert_allclose(draw_in(inner, -0.125), quad, atol=1e-9)  # a tenth of 20 is an eighth of 16
+    assert draw_in(quad[:0], 0.1).shape == (0, 4, 2)

@@ -97,6 +97,27 @@ def quad_sizes(quads: ArrayLike) -> FloatArray:
     return np.stack([(sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2], axis=1)
 
 
+def draw_in(quads: FloatArray, inset: float) -> FloatArray:
+    """Move the sides of quads inwards, or outwards.
+
+    Args:
+        quads: (N, 4, 2).
+        inset: In units of each quad's shorter side, below 0.5; outwards below 0.
+
+    Returns:
+        (N, 4, 2).
+    """
+    if not len(quads):
+        return quads
+    sizes = np.maximum(quad_sizes(quads), 1e-6)
+    shares = inset * sizes.min(axis=1, keepdims=True) / sizes  # of width and height
+    across = (quads[:, 1] - quads[:, 0]) * shares[:, :1], (quads[:, 2] - quads[:, 3]) * shares[:, :1]
+    down = (quads[:, 3] - quads[:, 0]) * shares[:, 1:], (quads[:, 2] - quads[:, 1]) * shares[:, 1:]
+    moves = [across[0] + down[0], -across[0] + down[1], -across[1] - down[1], across[1] - down[0]]
+    drawn_in: FloatArray = quads + np.stack(moves, axis=1)
+    return drawn_in
+
+
 def runs_downwards(quad: FloatArray, text: str) -> bool:
     """Tell whether a quad's text runs downwards: several characters in a tall quad.
 

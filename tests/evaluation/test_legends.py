@@ -6,7 +6,6 @@ import pytest
 from skin_pipeline.errors import InputError
 from skin_pipeline.evaluation.legends import (
     LegendReading,
-    draw_in,
     height_bin,
     normalise,
     normalised_edit_similarity,
@@ -14,7 +13,7 @@ from skin_pipeline.evaluation.legends import (
     score_readings,
     script_of,
 )
-from skin_pipeline.geometry import quad_sizes, quads_of
+from skin_pipeline.geometry import quads_of
 
 PAIRS = [
     ("空格", "空格"),
@@ -170,14 +169,6 @@ def test_legends_are_read_where_they_are() -> None:
     (inner,) = read_legends(picture, quads[:1], ["空格"], Sizes(), inset=0.1)
     assert (inner.read, inner.height_px) == ("36x16:7", 16)
     assert read_legends(picture, [], [], Sizes()) == []
-
-
-def test_an_inset_is_the_same_on_all_sides_of_a_turned_quad() -> None:
-    turn = np.array([[0.8, 0.6], [-0.6, 0.8]])
-    quad = quads_of([[0, 0, 50, 20]]) @ turn
-    inner = draw_in(quad, 0.1)
-    np.testing.assert_allclose(quad_sizes(inner), [[46, 16]])
-    np.testing.assert_allclose(inner.mean(axis=1), quad.mean(axis=1))
 
 
 def test_every_legend_needs_a_place_and_a_text() -> None:

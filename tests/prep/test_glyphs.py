@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from skin_pipeline.errors import ConfigurationError
-from skin_pipeline.geometry import FloatArray, quads_of
+from skin_pipeline.geometry import FloatArray, draw_in, quads_of
 from skin_pipeline.items import Item, Output, Task
 from skin_pipeline.prep.edges import trace_edges
 from skin_pipeline.prep.glyphs import (
+    READ_MARGIN,
     GlyphMap,
     GlyphParameters,
     GlyphStyle,
@@ -259,16 +260,21 @@ def test_each_legend_is_shown_in_the_style_for_its_size(style: str, outlined: li
         assert drawn[rows].any()
 
 
-def test_positions_are_those_of_the_legends_that_are_shown() -> None:
-    legends = [Legend("前往", box(20.2, 20.2, 59.8, 39.8)), Legend("tiny", box(100, 100, 120, 104))]
-    style = GlyphStyle(positions=True)
-    shown = render_legends(
-        np.zeros((SIZE, SIZE), np.uint8), legends, font=FONT, min_height_px=10, margin=0.1, style=style
+@pytest.mark.parametrize("margin", [READ_MARGIN, 0.0])
+def test_positions_are_those_of_the_legends_that_are_shown(margin: float) -> None:
+    """They leave as much room around the ink as the text reader does, whatever the quads leave."""
+    quad = box(20.2, 20.2, 59.8, 39.8)
+    own = draw_in(quad[None], READ_MARGIN - margin)[0]
+    legends = [Legend("前往", own), Legend("tiny", box(100, 100, 120, 104))]
+    background = np.zeros((SIZE, SIZE), np.uint8)
+    plain, shown = (
+        render_legends(background, legends, font=FONT, min_height_px=10, margin=margin, style=style).image
+        for style in (GlyphStyle(), GlyphStyle(positions=True))
     )
-    np.testing.assert_array_equal(shown.image[..., 0], render(*legends).image)
+    np.testing.assert_array_equal(shown[..., 0], plain)
     inside = np.zeros((SIZE, SIZE), bool)
     inside[20:40, 20:60] = True
-    np.testing.assert_array_equal(shown.image[..., 2] == 255, inside)
+    np.testing.assert_array_equal(shown[..., 2] == 255, inside)
 
 
 def test_legends_of_one_size_are_shown_alike() -> None:

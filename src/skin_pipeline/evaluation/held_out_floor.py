@@ -24,7 +24,6 @@ from skin_pipeline.evaluation.legends import (
     SCRIPTS,
     LegendReading,
     Script,
-    draw_in,
     line_height,
     read_legends,
     score_readings,
@@ -33,7 +32,7 @@ from skin_pipeline.evaluation.legends import (
 from skin_pipeline.evaluation.parameters import EvaluationParameters
 from skin_pipeline.evaluation.readers import READER_TITLES, ReaderName, load_reader, present_readers
 from skin_pipeline.evaluation.score import LEGEND_INSET, Picture
-from skin_pipeline.geometry import as_quads
+from skin_pipeline.geometry import as_quads, draw_in
 from skin_pipeline.items import Folder, Item, Items, Output, Plan, Task, Worker, json_digest
 from skin_pipeline.prep.publish import Row, legends_of
 

@@ -27,7 +27,7 @@ from rapidfuzz.distance import Levenshtein
 
 from skin_pipeline.errors import InputError
 from skin_pipeline.evaluation.bootstrap import Interval, bootstrap_ratio
-from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, runs_downwards
+from skin_pipeline.geometry import FloatArray, as_quads, draw_in, quad_sizes, runs_downwards
 from skin_pipeline.recognition.crops import straighten
 from skin_pipeline.recognition.recognizers import Recognizer
 
@@ -221,27 +221,6 @@ def script_of(text: str) -> Script:
 def height_bin(height_px: float) -> str:
     """Return the name of the bin that a height belongs to."""
     return HEIGHT_BINS[int(np.searchsorted(LEAST_HEIGHTS_PX, height_px, side="right"))]
-
-
-def draw_in(quads: FloatArray, inset: float) -> FloatArray:
-    """Move the sides of quads inwards.
-
-    Args:
-        quads: (N, 4, 2).
-        inset: In units of each quad's shorter side, below 0.5.
-
-    Returns:
-        (N, 4, 2).
-    """
-    if not len(quads):
-        return quads
-    sizes = np.maximum(quad_sizes(quads), 1e-6)
-    shares = inset * sizes.min(axis=1, keepdims=True) / sizes  # of width and height
-    across = (quads[:, 1] - quads[:, 0]) * shares[:, :1], (quads[:, 2] - quads[:, 3]) * shares[:, :1]
-    down = (quads[:, 3] - quads[:, 0]) * shares[:, 1:], (quads[:, 2] - quads[:, 1]) * shares[:, 1:]
-    moves = [across[0] + down[0], -across[0] + down[1], -across[1] - down[1], across[1] - down[0]]
-    drawn_in: FloatArray = quads + np.stack(moves, axis=1)
-    return drawn_in
 
 
 def _line(picture: Image, quad: FloatArray, text: str) -> Image:

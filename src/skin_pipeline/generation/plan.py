@@ -17,6 +17,7 @@ from skin_pipeline.generation.parameters import InferenceParameters
 from skin_pipeline.generation.weights import locate_base_model
 from skin_pipeline.generation.worker import make_generator
 from skin_pipeline.items import Folder, Item, Items, Plan, Task, json_digest
+from skin_pipeline.prep.glyphs import READ_MARGIN
 from skin_pipeline.prep.publish import Row, legends_of
 from skin_pipeline.skins.legends import refuse_missing_characters
 
@@ -27,9 +28,8 @@ COMPOSITING_MODULES = (
     "skin_pipeline.typefaces",
 )
 
-READ_MARGIN, DRAWN_MARGIN = 0.115, 0.0
-"""What the quads of the training set, and those of control images, leave around the ink, in units of their
-shorter side."""
+DRAWN_MARGIN = 0.0
+"""What the quads of control images leave around the ink; those of the training set leave READ_MARGIN."""
 
 
 def plan_generation(

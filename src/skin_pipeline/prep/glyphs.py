@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from skin_pipeline.geometry import FloatArray, as_quads, quad_sizes, quads_inside, runs_downwards
+from skin_pipeline.geometry import FloatArray, as_quads, draw_in, quad_sizes, quads_inside, runs_downwards
 from skin_pipeline.items import Output, Rejection, Task, Worker
 from skin_pipeline.prep.edges import trace_edges
 from skin_pipeline.prep.positions import show_positions
@@ -33,6 +33,8 @@ GrayPicture = NDArray[np.uint8]
 SHIPPED_TYPEFACE, BOLD_TYPEFACE = "sans_sc_regular", "sans_sc_bold"
 LEGENDS_WEIGHED = 12
 """A skin's type is regular or bold by so many of its legends, the highest ones."""
+READ_MARGIN = 0.115
+"""What the text reader's quads leave around the ink, in units of their shorter side. Positions do, too."""
 SUPERSAMPLING = 4
 """Glyphs are drawn this many times larger than shown, in each direction, and averaged."""
 WIDEST_STRETCH, NARROWEST_STRETCH = 1.4, 0.6
@@ -89,7 +91,7 @@ class GlyphParameters(GlyphStyle):
     min_height_px: float = Field(default=10.0, gt=0)
     """Legends whose quad is lower than this, in the resized skin, are left out: nobody could read them."""
 
-    margin: float = Field(default=0.115, ge=0, lt=0.5)
+    margin: float = Field(default=READ_MARGIN, ge=0, lt=0.5)
     """Space left free on each side of a quad, in units of its shorter side: what the text reader's quads
     leave around the ink."""
 
@@ -289,8 +291,10 @@ def render_legends(
     for legend in rendered:
         _blend_legend(image, legend, font, margin, style)
     skipped = tuple((legend, reason) for legend, reason in zip(legends, reasons, strict=True) if reason)
-    shown = show_positions(image, [legend.quad for legend in rendered]) if style.positions else image
-    return GlyphMap(shown, rendered, skipped)
+    if style.positions:
+        ink = draw_in(as_quads([legend.quad for legend in rendered]), margin)
+        image = show_positions(image, draw_in(ink, -READ_MARGIN / (1 - 2 * READ_MARGIN)))
+    return GlyphMap(image, rendered, skipped)
 
 
 def _reason_to_skip(legend: Legend, size: tuple[int, int], font: Path, min_height_px: float) -> str | None:
