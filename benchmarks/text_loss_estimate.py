@@ -44,8 +44,6 @@ from skin_pipeline.training.text_estimate import largest_legends
 from skin_pipeline.training.text_parameters import TextParameters
 
 MODES = text_loss_cost.MODES
-TRACED = ("none", "one_step", "last_steps", "sampled")
-"""Modes whose operations are counted; those of ``both`` are the sum of its parts."""
 NUM_TIMESTEPS = 1000
 GIGA = 1e9
 Figures = dict[str, Any]
@@ -151,7 +149,10 @@ def mean_way(text: TextParameters, sampler_steps: int) -> Figures:
 def operations_of_step(
     mode: str, traces: dict[str, tuple[int, Operations, int]], p: TrainParameters
 ) -> Operations:
-    """Return the operations of an optimizer step on average: its passes, and what a mode adds to them."""
+    """Return the operations of an optimizer step on average: its passes, and what a mode adds to them.
+
+    Those of ``both`` are the sum of its parts, which occur differently often.
+    """
     plain = traces["none"][1]
     images = p.train_batch_size // p.gradient_accumulation_steps
     step = Counter({name: count * p.gradient_accumulation_steps for name, count in plain.items()})
