@@ -40,6 +40,7 @@ MODULES = (
     __name__,
     "skin_pipeline.evaluation.legend_floor",
     "skin_pipeline.evaluation.legends",
+    "skin_pipeline.geometry",
     "skin_pipeline.recognition.crops",
     "skin_pipeline.recognition.recognizers",
     "skin_pipeline.recognition.tesseract",

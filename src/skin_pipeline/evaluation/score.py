@@ -46,6 +46,7 @@ MODULES = (
     "skin_pipeline.evaluation.legends",
     "skin_pipeline.evaluation.memorisation",
     "skin_pipeline.evaluation.score",
+    "skin_pipeline.geometry",
     "skin_pipeline.prep.describe",
     "skin_pipeline.prep.edges",
     "skin_pipeline.prep.positions",

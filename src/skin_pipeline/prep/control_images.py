@@ -34,6 +34,7 @@ _DIGITS = 8
 
 _MODULES = (
     __name__,
+    "skin_pipeline.geometry",
     "skin_pipeline.prep.edges",
     "skin_pipeline.prep.glyphs",
     "skin_pipeline.prep.positions",
