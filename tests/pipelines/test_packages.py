@@ -11,6 +11,7 @@ from kedro.runner import SequentialRunner
 
 from skin_pipeline.datasets import ItemsDataset, PageDataset, RawSkinsDataset
 from skin_pipeline.errors import ConfigurationError
+from skin_pipeline.geometry import quads_of
 from skin_pipeline.items import Folder, Item, Items, Output, Plan, Task, json_digest
 from skin_pipeline.pipelines.demo_packages.nodes import DemoPackagesParameters, draw_demo_packages
 from skin_pipeline.pipelines.export_skins import create_pipeline as create_export
@@ -100,14 +101,19 @@ def export(
     *,
     run: str | None = "run_1",
     record: dict | None = None,
+    control_images: Items | None = None,
     **parameters,
 ) -> DataCatalog:
+    for split in ("train", "validation"):
+        (folder / f"{split}.jsonl").touch()
     resized = {"matrix": [[1, 0, 0], [0, 1, 0]], "size_px": [SIZE_PX, SIZE_PX]}
     records = ItemsDataset(filepath=str(folder / "sheet_records"))
     catalog = DataCatalog(
         {
             "generated_skins": generated(folder, conditioning, **(record or {})),
             "controlnet_weights": MemoryDataset(Folder(folder, WEIGHTS, {}, source_run=run)),
+            "train_dataset": MemoryDataset(Folder(folder, "", {})),
+            "control_images": MemoryDataset(Items() if control_images is None else control_images),
             "sheet_records": records,
             "resized_skins": MemoryDataset(
                 Items(Item(skin, resized, json_digest(resized)) for skin in records.load())
@@ -193,6 +199,69 @@ def test_a_picture_on_shared_outlines_is_cut_up_by_their_layout(folder, tmp_path
     catalog = export(folder, tmp_path, ["sheets/demo/skin_0000"], record={"outlines_of": "picture:lines.png"})
     reason = catalog["baidu_packages"].load().rejected["sheets/demo/skin_0000/1"]
     assert "Where the keys of 'picture:lines.png' lie is not known" in reason
+
+
+# --- exact legends --------------------------------------------------------------------------------------
+
+SKIN, CONTROL = "sheets/demo/skin_0000", "cd" * 32
+
+
+def drawn(folder: Path, *texts: str, sha256: str = CONTROL) -> Items:
+    """Return a control image with legends on a key."""
+    record = ItemsDataset(filepath=str(folder / "sheet_records")).load()[SKIN].record
+    cell = next(cell for cell in SheetRecord.model_validate(dict(record)).cells.values() if cell.key)
+    x, y = cell.rect[0] + cell.rect[2] / 2, cell.rect[1] + cell.rect[3] / 2
+    quad = quads_of([[x - 8, y - 8, x + 8, y + 8]])[0].tolist()
+    return Items([Item(SKIN, {"legends": [{"text": text, "quad": quad} for text in texts]}, sha256)])
+
+
+def trial_page(catalog: DataCatalog) -> str:
+    [item] = catalog["trial_pages"].load().values()
+    return item.path.read_text(encoding="utf-8")
+
+
+def test_legends_on_record_are_composited_at_export(folder, tmp_path):
+    on_record = {"record": {"conditioning_sha256": CONTROL}, "control_images": drawn(folder, "W")}
+    plain, composited = (
+        export(folder, tmp_path / form, [SKIN], legends=form, **on_record)
+        for form in ("pictures", "composited")
+    )
+    assert trial_page(plain) != trial_page(composited)
+    for name in PACKAGES:
+        [item] = composited[name].load().values()
+        assert validate_package(item.path) == []
+
+
+def test_what_was_composited_when_it_was_generated_is_left_as_it_is(folder, tmp_path):
+    record = {
+        "conditioning_sha256": CONTROL,
+        "settings": {"size_px": [SIZE_PX, SIZE_PX], "legends": "composited"},
+    }
+    on_record = {"record": record, "control_images": drawn(folder, "W")}
+    plain, composited = (
+        export(folder, tmp_path / form, [SKIN], legends=form, **on_record)
+        for form in ("pictures", "composited")
+    )
+    assert trial_page(plain) == trial_page(composited)
+
+
+@pytest.mark.parametrize(("texts", "sha256"), [((), CONTROL), (("W",), "ef" * 32)])
+def test_a_picture_without_legends_on_record_is_left_out_with_what_to_do(folder, tmp_path, texts, sha256):
+    catalog = export(
+        folder, tmp_path, [SKIN], legends="composited", record={"conditioning_sha256": CONTROL},
+        control_images=drawn(folder, *texts, sha256=sha256),
+    )  # fmt: skip
+    reason = catalog["baidu_packages"].load().rejected[f"{SKIN}/1"]
+    assert f"no legends on record for the conditioning image '{SKIN}'" in reason
+    assert "Set packages.legends to pictures or text" in reason
+
+
+def test_a_legend_that_cannot_be_written_is_named_with_the_option(folder, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"legend '☃' cannot be written.*packages.legend_font"):
+        export(
+            folder, tmp_path, [SKIN], legends="composited", record={"conditioning_sha256": CONTROL},
+            control_images=drawn(folder, "☃"),
+        )  # fmt: skip
 
 
 def test_the_page_links_what_there_is(exported):

@@ -14,22 +14,14 @@ from typing import Any
 
 from skin_pipeline.errors import ConfigurationError, IncompleteDatasetError, MissingWeightsError
 from skin_pipeline.generation.parameters import InferenceParameters
+from skin_pipeline.generation.recorded_legends import legends_of_drawing, legends_of_row
 from skin_pipeline.generation.weights import locate_base_model
 from skin_pipeline.generation.worker import make_generator
 from skin_pipeline.items import Folder, Item, Items, Plan, Task, json_digest
-from skin_pipeline.prep.glyphs import READ_MARGIN
-from skin_pipeline.prep.publish import Row, legends_of
-from skin_pipeline.skins.legends import refuse_missing_characters
+from skin_pipeline.prep.publish import Row
+from skin_pipeline.skins.legends import COMPOSITING_MODULES, refuse_missing_characters
 
 MODULES = ("skin_pipeline.generation.pipeline", "skin_pipeline.generation.worker")
-COMPOSITING_MODULES = (
-    "skin_pipeline.skins.contrast",
-    "skin_pipeline.skins.legends",
-    "skin_pipeline.typefaces",
-)
-
-DRAWN_MARGIN = 0.0
-"""What the quads of control images leave around the ink; those of the training set leave READ_MARGIN."""
 
 
 def plan_generation(
@@ -154,8 +146,7 @@ def conditioning_of_drawing(control_image: Item, parameters: InferenceParameters
     """
     shown = {"outlines_of": control_image.record["outlines_of"]}
     conditioning = Item(control_image.id, shown, control_image.sha256, control_image.path)
-    legends = control_image.record["legends"]
-    return {"conditioning": conditioning, **_composited(conditioning, legends, DRAWN_MARGIN, parameters)}
+    return {"conditioning": conditioning, **_composited(legends_of_drawing(control_image), parameters)}
 
 
 def conditioning_of_row(row: Row, dataset: Folder, parameters: InferenceParameters) -> dict[str, Item]:
@@ -179,31 +170,25 @@ def conditioning_of_row(row: Row, dataset: Folder, parameters: InferenceParamete
         sha256=dataset.files[row.conditioning_image],
         path=dataset.path / row.conditioning_image,
     )
-    texts = legends_of(row.text, row.legends)
-    if parameters.legends == "composited" and len(texts) != len(row.box):
-        raise IncompleteDatasetError(
-            f"Skin '{row.skin}' has {len(texts)} legends and {len(row.box)} quads; each legend needs its own."
-            " Run `kedro run --pipeline=data_prep` again."
-        )
-    legends = [{"text": text, "quad": quad} for text, quad in zip(texts, row.box, strict=False)]
-    return {"conditioning": conditioning, **_composited(conditioning, legends, READ_MARGIN, parameters)}
+    if parameters.legends == "generated":
+        return {"conditioning": conditioning}
+    return {"conditioning": conditioning, **_composited(legends_of_row(row), parameters)}
 
 
-def _composited(
-    conditioning: Item, legends: Sequence[Mapping[str, Any]], margin: float, parameters: InferenceParameters
-) -> dict[str, Item]:
+def _composited(legends: Item, parameters: InferenceParameters) -> dict[str, Item]:
     """Return the legends that are composited over pictures on a conditioning image, if they are."""
     if parameters.legends == "generated":
         return {}
-    if not legends:
+    if not legends.record["legends"]:
         raise ConfigurationError(
-            f"inference.legends is 'composited', but '{conditioning.id}' has no legends on record. Choose"
+            f"inference.legends is 'composited', but '{legends.id}' has no legends on record. Choose"
             " other conditioning images, let control_images.legends name some, or set inference.legends:"
             " generated."
         )
-    refuse_missing_characters([legend["text"] for legend in legends], parameters.legend_font)
-    record = {"legends": list(legends), "margin": margin}
-    return {"legends": Item(conditioning.id, record, json_digest(record))}
+    refuse_missing_characters(
+        [legend["text"] for legend in legends.record["legends"]], parameters.legend_font
+    )
+    return {"legends": legends}
 
 
 def _tasks(

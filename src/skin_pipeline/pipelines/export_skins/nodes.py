@@ -1,69 +1,61 @@
 """Nodes of the export_skins pipeline."""
 
+from typing import Any
+
+from skin_pipeline.generation.plan import read_rows
+from skin_pipeline.generation.recorded_legends import recorded_legends
 from skin_pipeline.items import Folder, Items, Plan
 from skin_pipeline.skins.export.showcase import render_showcase
-from skin_pipeline.skins.export.stages import ExportParameters, plan_export
+from skin_pipeline.skins.export.stages import ExportParameters, Product, RecordedLegends, plan_export
 
 
-def export_baidu(
-    generated_skins: Items,
-    sheet_records: Items,
-    resized_skins: Items,
-    controlnet_weights: Folder,
+def export_baidu(parameters: ExportParameters, **sources: Any) -> Plan:
+    """Plan a ``.bds`` package for Baidu IME of every generated skin; arguments as for :func:`_plan`."""
+    return _plan("baidu", parameters, **sources)
+
+
+def export_hamster(parameters: ExportParameters, **sources: Any) -> Plan:
+    """Plan a ``.cskin`` package for Hamster of every generated skin; arguments as for :func:`_plan`."""
+    return _plan("hamster", parameters, **sources)
+
+
+def export_trime(parameters: ExportParameters, **sources: Any) -> Plan:
+    """Plan a theme for Trime of every generated skin; arguments as for :func:`_plan`."""
+    return _plan("trime", parameters, **sources)
+
+
+def export_fcitx(parameters: ExportParameters, **sources: Any) -> Plan:
+    """Plan a theme for fcitx5-android of every generated skin; arguments as for :func:`_plan`."""
+    return _plan("fcitx5", parameters, **sources)
+
+
+def render_trial_pages(parameters: ExportParameters, **sources: Any) -> Plan:
+    """Plan a page to try every generated skin on; arguments as for :func:`_plan`."""
+    return _plan("trial_page", parameters, **sources)
+
+
+def _plan(
+    product: Product,
     parameters: ExportParameters,
+    *,
+    train_dataset: Folder,
+    control_images: Items,
+    **skins: Any,
 ) -> Plan:
-    """Plan a ``.bds`` package for Baidu IME of every generated skin; arguments as for :func:`plan_export`."""
-    return plan_export("baidu", generated_skins, sheet_records, resized_skins, controlnet_weights, parameters)
+    """Plan one product of every generated skin.
 
-
-def export_hamster(
-    generated_skins: Items,
-    sheet_records: Items,
-    resized_skins: Items,
-    controlnet_weights: Folder,
-    parameters: ExportParameters,
-) -> Plan:
-    """Plan a ``.cskin`` package for Hamster of every generated skin; arguments as for :func:`plan_export`."""
-    return plan_export(
-        "hamster", generated_skins, sheet_records, resized_skins, controlnet_weights, parameters
-    )
-
-
-def export_trime(
-    generated_skins: Items,
-    sheet_records: Items,
-    resized_skins: Items,
-    controlnet_weights: Folder,
-    parameters: ExportParameters,
-) -> Plan:
-    """Plan a theme for Trime of every generated skin; arguments as for :func:`plan_export`."""
-    return plan_export("trime", generated_skins, sheet_records, resized_skins, controlnet_weights, parameters)
-
-
-def export_fcitx(
-    generated_skins: Items,
-    sheet_records: Items,
-    resized_skins: Items,
-    controlnet_weights: Folder,
-    parameters: ExportParameters,
-) -> Plan:
-    """Plan a theme for fcitx5-android of every generated skin; arguments as for :func:`plan_export`."""
-    return plan_export(
-        "fcitx5", generated_skins, sheet_records, resized_skins, controlnet_weights, parameters
-    )
-
-
-def render_trial_pages(
-    generated_skins: Items,
-    sheet_records: Items,
-    resized_skins: Items,
-    controlnet_weights: Folder,
-    parameters: ExportParameters,
-) -> Plan:
-    """Plan a page to try every generated skin on; arguments as for :func:`plan_export`."""
-    return plan_export(
-        "trial_page", generated_skins, sheet_records, resized_skins, controlnet_weights, parameters
-    )
+    Args:
+        product: What to make.
+        parameters: How.
+        train_dataset: The training set, whose conditioning images have legends on record.
+        control_images: Those of drawn layouts.
+        **skins: The other inputs of :func:`skin_pipeline.skins.export.stages.plan_export`.
+    """
+    legends: RecordedLegends = {}
+    if parameters.is_compositing:
+        rows = [row for split in ("train", "validation") for row in read_rows(train_dataset, split)]
+        legends = recorded_legends(train_dataset, rows, control_images)
+    return plan_export(product, parameters=parameters, legends=legends, **skins)
 
 
 def show_skins(

@@ -16,7 +16,10 @@ PRODUCTS = {
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline from generated pictures to installable skins and the page that shows them."""
-    sources = ("generated_skins", "sheet_records", "resized_skins", "controlnet_weights")
+    sources = (
+        "generated_skins", "sheet_records", "resized_skins", "controlnet_weights", "train_dataset",
+        "control_images",
+    )  # fmt: skip
     inputs = {name: name for name in sources}
     exports = [
         Node(

@@ -1,5 +1,6 @@
 """Stages that make generated pictures into packages, and into pages to try them on."""
 
+import hashlib
 import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -33,6 +34,7 @@ from skin_pipeline.skins.export import (
     write_hamster,
     write_trime,
 )
+from skin_pipeline.skins.legends import COMPOSITING_MODULES, composite_legends, refuse_missing_characters
 from skin_pipeline.skins.legibility import make_legible
 from skin_pipeline.skins.model import Skin
 from skin_pipeline.skins.sheets.compose import SheetRecord
@@ -41,6 +43,7 @@ from skin_pipeline.skins.sheets.layout import SheetLayout, load_layout
 from skin_pipeline.skins.sheets.slicing import LegendForm, slice_sheet
 from skin_pipeline.skins.trial.page import render_trial_page
 from skin_pipeline.skins.validators import validate_package
+from skin_pipeline.typefaces import load_font
 
 Product = Literal["baidu", "hamster", "trime", "fcitx5", "trial_page"]
 SUFFIXES: Mapping[Product, str] = {
@@ -51,6 +54,11 @@ SUFFIXES: Mapping[Product, str] = {
     "trial_page": ".html",
 }
 """Suffixes of the products' files."""
+
+RecordedLegends = Mapping[tuple[str, str], Item]
+"""What is written in pictures, by the conditioning image's id and sha256: the item's record has ``legends``,
+each with ``text`` and ``quad``, and ``margin``, what the quads leave around the ink in units of their shorter
+side."""
 
 _WRITERS = {"baidu": write_baidu, "hamster": write_hamster, "trime": write_trime, "fcitx5": write_fcitx5}
 _SKINS_KEPT = 8
@@ -73,9 +81,14 @@ class ExportParameters(Parameters):
     """The sheet layout of pictures whose conditioning image neither a sheet nor a layout is known for; null:
     such pictures are left out."""
 
-    legends: LegendForm = "pictures"
-    """``pictures``: legends as they were generated; ``text``: every legend written by the keyboard, in the
-    generated colour, readable whatever the model made of it."""
+    legends: Literal["pictures", "composited", "text"] = "pictures"
+    """``pictures``: legends as they are in the pictures. ``composited``: those on record are set anew in the
+    pictures, in their own style, as ``inference.legends`` does it, without generating anything again.
+    ``text``: every legend written by the keyboard, in the generated colour, readable whatever the model made
+    of it."""
+
+    legend_font: Path | None = None
+    """A .ttf or .otf file to composite in; null: the shipped typeface most like what a picture shows."""
 
     max_skins: int | None = Field(default=None, ge=0)
     """At most so many, the first by id; null: all."""
@@ -87,13 +100,20 @@ class ExportParameters(Parameters):
     """Processes that export at the same time."""
 
     def preflight(self) -> None:
-        """Raise where the layout is not there or makes no sense.
+        """Raise where the layout is not there or makes no sense, or the font is none.
 
         Raises:
             ConfigurationError: See :func:`skin_pipeline.skins.sheets.layout.load_layout`.
         """
         if self.layout is not None:
             load_layout(self.layout)
+        if self.legend_font is not None:
+            load_font(self.legend_font, 16)
+
+    @property
+    def is_compositing(self) -> bool:
+        """Whether legends are set anew."""
+        return self.legends == "composited"
 
 
 def plan_export(
@@ -101,8 +121,9 @@ def plan_export(
     generated_skins: Items,
     sheet_records: Items,
     resized_skins: Items,
-    weights: Folder,
+    controlnet_weights: Folder,
     parameters: ExportParameters,
+    legends: RecordedLegends,
 ) -> Plan:
     """Plan one product of every generated skin.
 
@@ -114,24 +135,50 @@ def plan_export(
         generated_skins: Pictures, whose records name what they were conditioned on.
         sheet_records: Where keys lie, by skin.
         resized_skins: How those skins came to the pictures' size.
-        weights: The trained ControlNet, for the run that trained it.
+        controlnet_weights: For the run that trained them.
         parameters: How.
+        legends: What is composited.
 
     Returns:
         The plan; its items have the ids of the pictures.
+
+    Raises:
+        ConfigurationError: A legend that is to be composited cannot be written.
     """
     chosen = list(generated_skins.values())[: parameters.max_skins]
     tasks = [Task(item.id, dict(_inputs(item, sheet_records, resized_skins))) for item in chosen]
+    shared = {}
+    if parameters.is_compositing:
+        tasks = [_with_legends(task, legends, parameters) for task in tasks]
+        if parameters.legend_font is not None:
+            shared["legend_font"] = hashlib.sha256(parameters.legend_font.read_bytes()).hexdigest()
     shown = parameters.model_dump(mode="json", include={"legends"})
     layout = None if parameters.layout is None else load_layout(parameters.layout).model_dump(mode="json")
     return Plan.from_tasks(
         f"export_{product}",
         tasks=tasks,
-        make_worker=partial(make_exporter, product, parameters, weights),
+        make_worker=partial(make_exporter, product, parameters, controlnet_weights),
         parameters={**shown, "layout": layout},
-        modules=MODULES,
+        shared=shared,
+        modules=MODULES + (COMPOSITING_MODULES if parameters.is_compositing else ()),
         num_workers=parameters.num_workers,
     )
+
+
+def _with_legends(task: Task, legends: RecordedLegends, parameters: ExportParameters) -> Task:
+    """Return a task with the legends that are composited, if they are on record and not yet composited."""
+    record = task.inputs["generated_skins"].record
+    found = legends.get((record["conditioning"], record.get("conditioning_sha256", "")))
+    if found is None or _is_composited(record):
+        return task
+    texts = [legend["text"] for legend in found.record["legends"]]
+    refuse_missing_characters(texts, parameters.legend_font, "packages.legend_font")
+    return Task(task.id, {**task.inputs, "legends": found})
+
+
+def _is_composited(record: Mapping[str, Any]) -> bool:
+    """Return whether a picture's legends were composited when it was generated."""
+    return bool(record["settings"].get("legends") == "composited")
 
 
 def _inputs(item: Item, sheet_records: Items, resized_skins: Items) -> list[tuple[str, Item]]:
@@ -221,8 +268,19 @@ def _sliced(task: Task, parameters: ExportParameters) -> Skin:
             f"Where the keys of '{shown}' lie is not known, as it is neither a sheet layout, a composed sheet"
             " nor a drawn skin. If its pictures follow a sheet layout, name it in packages.layout."
         )
+    legends = task.inputs.get("legends")
+    if parameters.is_compositing and not (_is_composited(generated.record) or _has_some(legends)):
+        raise InputError(
+            "packages.legends is 'composited', but there are no legends on record for the conditioning image"
+            f" '{generated.record['conditioning']}' of this picture, neither in the training set nor in"
+            " control_images. Set packages.legends to pictures or text, or generate anew."
+        )
     laid_out = canonical_json(record.model_dump(mode="json"))
-    return _SLICER.slice(generated, laid_out, parameters.legends)
+    return _SLICER.slice(generated, laid_out, parameters, legends)
+
+
+def _has_some(legends: Item | None) -> bool:
+    return legends is not None and bool(legends.record["legends"])
 
 
 class _Slicer:
@@ -234,12 +292,24 @@ class _Slicer:
     def __init__(self) -> None:
         self._skins: OrderedDict[tuple[str, ...], Skin] = OrderedDict()
 
-    def slice(self, generated: Item, laid_out: str, legends: LegendForm) -> Skin:
-        key = (generated.id, generated.sha256, laid_out, legends)
+    def slice(
+        self, generated: Item, laid_out: str, parameters: ExportParameters, legends: Item | None
+    ) -> Skin:
+        written = "" if legends is None else f"{legends.sha256} {parameters.legend_font}"
+        key = (generated.id, generated.sha256, laid_out, parameters.legends, written)
         if key not in self._skins:
             picture, record = generated.load_image(), SheetRecord.model_validate_json(laid_out)
+            if legends is not None:
+                picture = composite_legends(
+                    picture,
+                    [legend["quad"] for legend in legends.record["legends"]],
+                    [legend["text"] for legend in legends.record["legends"]],
+                    inset=legends.record["margin"],
+                    font=parameters.legend_font,
+                ).picture
             name = generated.id.rpartition("/")[2]
-            self._skins[key] = make_legible(slice_sheet(picture, record, name=name, legends=legends))
+            form: LegendForm = "text" if parameters.legends == "text" else "pictures"
+            self._skins[key] = make_legible(slice_sheet(picture, record, name=name, legends=form))
             while len(self._skins) > _SKINS_KEPT:
                 self._skins.popitem(last=False)
         return self._skins[key]

@@ -2,4 +2,11 @@
 
 from skin_pipeline.skins.legends.composite import Composited, composite_legends, refuse_missing_characters
 
-__all__ = ["Composited", "composite_legends", "refuse_missing_characters"]
+COMPOSITING_MODULES = (
+    "skin_pipeline.skins.contrast",
+    "skin_pipeline.skins.legends",
+    "skin_pipeline.typefaces",
+)
+"""Modules whose source sets legends."""
+
+__all__ = ["COMPOSITING_MODULES", "Composited", "composite_legends", "refuse_missing_characters"]

@@ -128,12 +128,15 @@ def composite_legends(
     return _written(canvas, lines, colours, shadow)
 
 
-def refuse_missing_characters(texts: Sequence[str], font: Path | None = None) -> None:
+def refuse_missing_characters(
+    texts: Sequence[str], font: Path | None = None, option: str = "inference.legend_font"
+) -> None:
     """Raise if a character of some legends cannot be written.
 
     Args:
         texts: Legends.
         font: A font file; by default the shipped typefaces.
+        option: The parameter that names the font, for the error.
 
     Raises:
         ConfigurationError: The font, or the shipped typefaces, lack one.
@@ -144,7 +147,7 @@ def refuse_missing_characters(texts: Sequence[str], font: Path | None = None) ->
         text = next(text for text in texts if set(text) & set(lacking))
         raise ConfigurationError(
             f"The legend '{text}' cannot be written: {path.name} has no glyph for {', '.join(lacking)}. Name"
-            " another font in inference.legend_font, or write something else."
+            f" another font in {option}, or write something else."
         )
 
 
