@@ -146,7 +146,9 @@ def conditioning_of_drawing(control_image: Item, parameters: InferenceParameters
     """
     shown = {"outlines_of": control_image.record["outlines_of"]}
     conditioning = Item(control_image.id, shown, control_image.sha256, control_image.path)
-    return {"conditioning": conditioning, **_composited(legends_of_drawing(control_image), parameters)}
+    if parameters.legends == "generated":
+        return {"conditioning": conditioning}
+    return {"conditioning": conditioning, "legends": _checked(legends_of_drawing(control_image), parameters)}
 
 
 def conditioning_of_row(row: Row, dataset: Folder, parameters: InferenceParameters) -> dict[str, Item]:
@@ -172,23 +174,20 @@ def conditioning_of_row(row: Row, dataset: Folder, parameters: InferenceParamete
     )
     if parameters.legends == "generated":
         return {"conditioning": conditioning}
-    return {"conditioning": conditioning, **_composited(legends_of_row(row), parameters)}
+    return {"conditioning": conditioning, "legends": _checked(legends_of_row(row), parameters)}
 
 
-def _composited(legends: Item, parameters: InferenceParameters) -> dict[str, Item]:
-    """Return the legends that are composited over pictures on a conditioning image, if they are."""
-    if parameters.legends == "generated":
-        return {}
+def _checked(legends: Item, parameters: InferenceParameters) -> Item:
+    """Return the legends of a conditioning image, if there are some and they can be written."""
     if not legends.record["legends"]:
         raise ConfigurationError(
             f"inference.legends is 'composited', but '{legends.id}' has no legends on record. Choose"
             " other conditioning images, let control_images.legends name some, or set inference.legends:"
             " generated."
         )
-    refuse_missing_characters(
-        [legend["text"] for legend in legends.record["legends"]], parameters.legend_font
-    )
-    return {"legends": legends}
+    texts = [legend["text"] for legend in legends.record["legends"]]
+    refuse_missing_characters(texts, parameters.legend_font)
+    return legends
 
 
 def _tasks(
