@@ -107,15 +107,14 @@ SDXL_UNET: dict[str, Any] = {
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
     "use_linear_projection": True,
 }
-SDXL_VAE: dict[str, Any] = {
+VAE: dict[str, Any] = {
     "block_out_channels": [128, 256, 512, 512],
     "down_block_types": ["DownEncoderBlock2D"] * 4,
-    "latent_channels": 4,
     "layers_per_block": 2,
     "sample_size": 1024,
-    "scaling_factor": 0.13025,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
 }
+SDXL_VAE: dict[str, Any] = {**VAE, "latent_channels": 4, "scaling_factor": 0.13025}
 SD3 = {
     "model_base": "sd3",
     "mixed_precision": "bf16",
@@ -148,14 +147,10 @@ SD3_TRANSFORMER: dict[str, Any] = {
 }
 """As diffusers' convert_sd3_to_diffusers.py writes it for SD3 medium."""
 SD3_VAE: dict[str, Any] = {
-    "block_out_channels": [128, 256, 512, 512],
-    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    **VAE,
     "latent_channels": 16,
-    "layers_per_block": 2,
-    "sample_size": 1024,
     "scaling_factor": 1.5305,
     "shift_factor": 0.0609,
-    "up_block_types": ["UpDecoderBlock2D"] * 4,
     "use_post_quant_conv": False,
     "use_quant_conv": False,
 }

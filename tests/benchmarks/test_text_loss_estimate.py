@@ -5,8 +5,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import text_loss_estimate
+from benchmarks import text_loss_cost, text_loss_estimate
 from skin_pipeline.training.config import TrainParameters
+from skin_pipeline.training.estimate import build_empty, estimate_memory
+from skin_pipeline.training.text_estimate import largest_legends
 from skin_pipeline.training.text_parameters import TextParameters
 
 
@@ -58,6 +60,17 @@ def test_a_step_has_what_its_pictures_need_on_average():
     assert step("last_steps") == {"bfloat16": 400 + 300, "float32": 50}
     assert step("both") == {"bfloat16": 700, "float32": 130}
     assert step("sampled") == {"bfloat16": 400 + 800, "float32": 50}
+
+
+@pytest.mark.slow
+def test_the_memory_is_what_a_dry_run_says(tmp_path):
+    settings = {**text_loss_cost.EMBEDDED, "resolution_px": 128}
+    text_loss_cost.write_sheets(tmp_path / "sheets", 128)
+    traced, _, _ = text_loss_estimate.trace(tmp_path / "sheets", settings, "last_steps")
+    p = TrainParameters(**settings, text={"mode": "last_steps"})
+    legends = largest_legends(tmp_path / "sheets", p, p.train_batch_size)
+    said = estimate_memory(build_empty(p), p, "bf16", "cpu", p.train_batch_size, legends=legends)
+    assert traced == pytest.approx(said.peak, rel=1e-5)  # it samples further, which keeps nothing
 
 
 @pytest.mark.slow
